@@ -1,0 +1,175 @@
+// The one interface between the model and the machine: coarse, fused operations on matrices.
+// Model code is written once against it. Outputs come first; operations never allocate memory
+// that the caller can see, and every output row depends only on its own inputs, added up in an
+// order fixed by the shapes of the weights: results are bit-identical whatever the batch, the
+// chunking of rows and the number of threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/tensor.h"
+
+namespace internvl {
+
+enum class Activation : std::uint8_t {
+  kNone,
+  kGelu,       ///< exact, by erf
+  kGeluTanh,   ///< "gelu_new", "gelu_pytorch_tanh"
+  kQuickGelu,  ///< x * sigmoid(1.702 x)
+  kRelu,
+  kSilu,
+};
+
+/// Rows [row_begin, row_begin + rows) of a row-major (.., cols) matrix in a mapped checkpoint.
+struct RowRange {
+  const std::byte* data;  ///< of the first of these rows; any alignment
+  DType dtype;
+  std::int64_t rows;
+  std::int64_t cols;
+};
+
+/// A weight of the model: row ranges of checkpoint tensors, one below the other.
+using WeightSource = std::vector<RowRange>;
+
+/// y = x W^T + b, W of shape (out_features, in_features), prepared (packed) once by the backend
+/// that reads it. Only that backend knows the layout of `weight`.
+struct Linear {
+  Buffer weight;
+  Buffer bias;  ///< (out_features) float32, empty if there is none
+  DType dtype = DType::kFloat32;
+  std::int64_t in_features = 0;
+  std::int64_t out_features = 0;
+};
+
+/// RMS or layer norm over the columns; vectors are float32.
+struct Norm {
+  enum class Kind : std::uint8_t { kRms, kLayer };
+  Kind kind = Kind::kRms;
+  float eps = 1e-5f;
+  Buffer weight;
+  Buffer bias;  ///< empty for RMS
+};
+
+/// Where the keys and values of one sequence are: pages of kKvPageTokens tokens. A page holds all
+/// layers and heads; inside it the backend chooses the layout.
+constexpr std::int64_t kKvPageTokens = 128;
+
+struct KvShape {
+  std::int64_t layers;
+  std::int64_t kv_heads;
+  std::int64_t head_dim;
+  DType dtype;  ///< the activation dtype
+};
+
+/// Consecutive rows of the activations that belong to one sequence.
+struct Segment {
+  std::int64_t row;       ///< first row in the activation matrices
+  std::int64_t rows;      ///< number of rows
+  std::int64_t past;      ///< keys in the cache before these rows
+  std::byte* const* pages;
+  bool stores;            ///< row i is stored as key past + i and sees keys [0, past + i];
+                          ///< otherwise all rows see exactly the keys [0, past)
+  float scale;            ///< factor of the scores, normally 1 / sqrt(head_dim)
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// "cpu/avx512bf16", ...
+  virtual std::string_view name() const = 0;
+
+  /// dtype of the activations that linear() reads beside weights of this dtype.
+  virtual DType activation_dtype(DType weights) const = 0;
+
+  virtual Buffer allocate(std::size_t bytes) const = 0;
+
+  // ---- preparing weights (once, in parallel)
+
+  /// `bias` may be empty. Conversion from the checkpoint's dtype rounds to nearest even.
+  virtual Linear prepare_linear(const WeightSource& weight, const WeightSource& bias,
+                                DType dtype) const = 0;
+
+  /// For linear_gated: rows of `gate` and `up` interleaved as the kernel likes.
+  /// out_features is that of one of the two.
+  virtual Linear prepare_gated(const WeightSource& gate, const WeightSource& gate_bias,
+                               const WeightSource& up, const WeightSource& up_bias,
+                               DType dtype) const = 0;
+
+  // ---- operations; `out` may have dtype float32 or the activation dtype unless said otherwise
+
+  /// out(r, c) = x(r, c), converted between any two dtypes.
+  virtual void copy(Tensor out, Tensor x) const = 0;
+
+  /// Cuts tiles into patches: out(tile * n + p, (channel, y, x)) from pixels(tile, (channel, Y, X)),
+  /// n = (height / patch) * (width / patch), row-major; rows and columns that do not fill a patch
+  /// are left out, as a convolution of that stride leaves them out. Columns of `out` beyond
+  /// channels * patch^2 are set to zero.
+  virtual void patchify(Tensor out, Tensor pixels, std::int64_t channels, std::int64_t height,
+                        std::int64_t width, std::int64_t patch) const = 0;
+
+  /// hidden(tile * tokens + 0) = class_embedding + position(0);
+  /// hidden(tile * tokens + t) = patches(tile * (tokens - 1) + t - 1) + position(t). All float32.
+  virtual void vision_embed(Tensor hidden, Tensor patches, Tensor class_embedding,
+                            Tensor position) const = 0;
+
+  /// out(r) = table(ids[r]); `out` is float32, ids are in range.
+  virtual void embed(Tensor out, Tensor table, const std::int32_t* ids) const = 0;
+
+  /// out = norm(x) over all columns of x; `x` float32 or the activation dtype; `out` may be `x`.
+  virtual void norm(Tensor out, Tensor x, const Norm& norm) const = 0;
+
+  /// out = activation(x W^T + b); x has the activation dtype.
+  virtual void linear(Tensor out, Tensor x, const Linear& linear,
+                      Activation activation = Activation::kNone) const = 0;
+
+  /// out = activation(x W_gate^T) * (x W_up^T), biases included.
+  virtual void linear_gated(Tensor out, Tensor x, const Linear& linear,
+                            Activation activation) const = 0;
+
+  /// residual += scale * (x W^T + b); `residual` is float32, scale is (out_features) float32 or null.
+  virtual void linear_add(Tensor residual, Tensor x, const Linear& linear,
+                          const float* scale) const = 0;
+
+  /// Full attention inside each group of `tokens` rows. qkv(r) = [q | k | v], each heads * head_dim;
+  /// out is (rows, heads * head_dim) in the activation dtype.
+  virtual void attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int64_t heads,
+                         float scale) const = 0;
+
+  /// Space pixel shuffle by `factor` (2 for downsample_ratio 0.5) of a (side x side) grid of rows,
+  /// the class token in front of each tile's grid skipped:
+  /// out(tile * n + i * (side / factor) + j, (dy, dx, c)) = x(tile * (side^2 + 1) + 1 + grid row, c),
+  /// the grid row at (i * factor + dy, j * factor + dx), or, `transposed` (ps_version v1), with
+  /// i and j exchanged on the output side.
+  virtual void pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
+                             bool transposed) const = 0;
+
+  // ---- keys and values
+
+  virtual std::size_t kv_page_bytes(const KvShape& shape) const = 0;
+
+  /// Rotates q and k in place (half-split pairs; table(r) = [cos(head_dim / 2) | sin(head_dim / 2)]
+  /// float32) and stores k and v of the segments that store. qkv(r) = [q | k | v] with
+  /// heads, kv_heads and kv_heads times head_dim columns.
+  virtual void rope_store_kv(Tensor qkv, Tensor table, const KvShape& shape, std::int64_t heads,
+                             std::int64_t layer, const std::vector<Segment>& segments) const = 0;
+
+  /// Causal attention of the q part of qkv over the cached keys; query head h reads key-value head
+  /// h / (heads / kv_heads). out is (rows, heads * head_dim) in the activation dtype.
+  virtual void attention_cached(Tensor out, Tensor qkv, const KvShape& shape, std::int64_t heads,
+                                std::int64_t layer, const std::vector<Segment>& segments) const = 0;
+};
+
+/// The backend of the best instruction set that this CPU has, or of the one named by `isa`:
+/// "generic", "avx2", "avx512", "avx512bf16". Throws InvalidArgument for an unknown name and for
+/// one that the CPU lacks.
+std::shared_ptr<const Backend> make_cpu_backend(std::string_view isa = {});
+
+/// What this CPU can run, best last.
+std::vector<std::string_view> cpu_isas();
+
+}  // namespace internvl

@@ -1,0 +1,16 @@
+// Threads and instruction sets.
+#include "bind/bind.h"
+
+#include "core/thread_pool.h"
+
+namespace py = pybind11;
+
+namespace internvl::bind {
+
+void bind_runtime(py::module_& module) {
+  module.def("num_threads", &num_threads);
+  module.def("set_num_threads", &set_num_threads, py::arg("count"),
+             py::call_guard<py::gil_scoped_release>());
+}
+
+}  // namespace internvl::bind

@@ -1,0 +1,82 @@
+// The model is this struct of prepared weights. Canonical names, which Python's tables map
+// checkpoint tensors to, are the paths of the fields: "vision.layers.3.qkv", "decoder.layers.0.gate".
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "model/config.h"
+
+namespace internvl {
+
+/// A row-major (rows, cols) table or vector kept as it is, without packing.
+struct Table {
+  Buffer storage;
+  Tensor tensor;
+};
+
+struct VisionLayerWeights {
+  Norm norm1;                 // (C)
+  Linear qkv;                 // (3C, C), rows [q | k | v]
+  Norm q_norm, k_norm;        // (C), over all heads together; only if qk_normalization
+  Linear proj;                // (C, C)
+  Table ls1;                  // (1, C) float32
+  Norm norm2;                 // (C)
+  Linear fc1;                 // (I, C)
+  Linear fc2;                 // (C, I)
+  Table ls2;                  // (1, C) float32
+};
+
+struct VisionWeights {
+  Linear patch_embedding;     // (C, channels * patch^2)
+  Table class_embedding;      // (1, C) float32
+  Table position_embedding;   // (1 + (image_size / patch)^2, C) float32
+  std::vector<VisionLayerWeights> layers;
+};
+
+struct ProjectorWeights {
+  Norm norm;                  // (C * factor^2), LayerNorm eps 1e-5
+  Linear linear1;             // (L, C * factor^2)
+  Linear linear2;             // (L, L)
+};
+
+struct DecoderLayerWeights {
+  Norm attention_norm;        // (L)
+  Linear qkv;                 // ((heads + 2 kv_heads) * head_dim, L), rows [q | k | v]
+  Linear wo;                  // (L, heads * head_dim)
+  Norm ffn_norm;              // (L)
+  Linear gate_up;             // 2 x (I, L), interleaved by the backend
+  Linear down;                // (L, I)
+};
+
+struct DecoderWeights {
+  Table tok_embeddings;       // (vocab, L) in the weights' dtype
+  std::vector<DecoderLayerWeights> layers;
+  Norm norm;                  // (L)
+  Linear output;              // (vocab, L)
+};
+
+struct InternVLWeights {
+  VisionWeights vision;
+  ProjectorWeights projector;
+  DecoderWeights decoder;
+};
+
+/// Canonical name -> where its rows are. "<linear>.bias" for biases.
+using WeightMap = std::map<std::string, WeightSource>;
+
+/// Called with the sources of each weight once it has been prepared, so that mapped pages can be
+/// given back to the system while loading.
+using ReleaseSource = std::function<void(const WeightSource&)>;
+
+/// Prepares every weight that the config asks for. Throws CheckpointError naming a canonical
+/// weight that is missing or whose shape is not the config's.
+InternVLWeights prepare_weights(const InternVLConfig& config, DType dtype, const Backend& backend,
+                                const WeightMap& sources, const ReleaseSource& release);
+
+}  // namespace internvl
