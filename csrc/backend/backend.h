@@ -67,13 +67,13 @@ struct KvShape {
 
 /// Consecutive rows of the activations that belong to one sequence.
 struct Segment {
-  std::int64_t row;       ///< first row in the activation matrices
-  std::int64_t rows;      ///< number of rows
-  std::int64_t past;      ///< keys in the cache before these rows
+  std::int64_t row;   ///< first row in the activation matrices
+  std::int64_t rows;  ///< number of rows
+  std::int64_t past;  ///< keys in the cache before these rows
   std::byte* const* pages;
-  bool stores;            ///< row i is stored as key past + i and sees keys [0, past + i];
-                          ///< otherwise all rows see exactly the keys [0, past)
-  float scale;            ///< factor of the scores, normally 1 / sqrt(head_dim)
+  bool stores;  ///< row i is stored as key past + i and sees keys [0, past + i];
+                ///< otherwise all rows see exactly the keys [0, past)
+  float scale;  ///< factor of the scores, normally 1 / sqrt(head_dim)
 };
 
 class Backend {
@@ -105,9 +105,9 @@ class Backend {
   /// out(r, c) = x(r, c), converted between any two dtypes.
   virtual void copy(Tensor out, Tensor x) const = 0;
 
-  /// Cuts tiles into patches: out(tile * n + p, (channel, y, x)) from pixels(tile, (channel, Y, X)),
-  /// n = (height / patch) * (width / patch), row-major; rows and columns that do not fill a patch
-  /// are left out, as a convolution of that stride leaves them out. Columns of `out` beyond
+  /// Cuts tiles into patches: out(tile * n + p, (channel, y, x)) from pixels(tile, (channel, Y,
+  /// X)), n = (height / patch) * (width / patch), row-major; rows and columns that do not fill a
+  /// patch are left out, as a convolution of that stride leaves them out. Columns of `out` beyond
   /// channels * patch^2 are set to zero.
   virtual void patchify(Tensor out, Tensor pixels, std::int64_t channels, std::int64_t height,
                         std::int64_t width, std::int64_t patch) const = 0;
@@ -131,19 +131,20 @@ class Backend {
   virtual void linear_gated(Tensor out, Tensor x, const Linear& linear,
                             Activation activation) const = 0;
 
-  /// residual += scale * (x W^T + b); `residual` is float32, scale is (out_features) float32 or null.
+  /// residual += scale * (x W^T + b); `residual` is float32, scale is (out_features) float32 or
+  /// null.
   virtual void linear_add(Tensor residual, Tensor x, const Linear& linear,
                           const float* scale) const = 0;
 
-  /// Full attention inside each group of `tokens` rows. qkv(r) = [q | k | v], each heads * head_dim;
-  /// out is (rows, heads * head_dim) in the activation dtype.
+  /// Full attention inside each group of `tokens` rows. qkv(r) = [q | k | v], each heads *
+  /// head_dim; out is (rows, heads * head_dim) in the activation dtype.
   virtual void attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int64_t heads,
                          float scale) const = 0;
 
   /// Space pixel shuffle by `factor` (2 for downsample_ratio 0.5) of a (side x side) grid of rows,
   /// the class token in front of each tile's grid skipped:
-  /// out(tile * n + i * (side / factor) + j, (dy, dx, c)) = x(tile * (side^2 + 1) + 1 + grid row, c),
-  /// the grid row at (i * factor + dy, j * factor + dx), or, `transposed` (ps_version v1), with
+  /// out(tile * n + i * (side / factor) + j, (dy, dx, c)) = x(tile * (side^2 + 1) + 1 + grid row,
+  /// c), the grid row at (i * factor + dy, j * factor + dx), or, `transposed` (ps_version v1), with
   /// i and j exchanged on the output side.
   virtual void pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
                              bool transposed) const = 0;

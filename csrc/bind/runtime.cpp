@@ -1,6 +1,5 @@
 // Threads and instruction sets.
 #include "bind/bind.h"
-
 #include "core/thread_pool.h"
 
 namespace py = pybind11;

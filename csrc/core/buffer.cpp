@@ -18,8 +18,8 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
   const std::size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
   const std::size_t padded = (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
-  data_ = static_cast<std::byte*>(std::aligned_alloc(
-      alignment, (padded + alignment - 1) / alignment * alignment));
+  data_ = static_cast<std::byte*>(
+      std::aligned_alloc(alignment, (padded + alignment - 1) / alignment * alignment));
   if (data_ == nullptr) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
   // Advice only: where huge pages are off, this changes nothing.

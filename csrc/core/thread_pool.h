@@ -19,6 +19,7 @@ void set_num_threads(int count);
 /// in ascending order. The first exception thrown by a task is rethrown after all threads have
 /// stopped. Regions of several caller threads run one after another; a region inside a region
 /// runs on its caller alone. The pool is rebuilt in the child after a fork.
-void parallel_for(std::int64_t tasks, const std::function<void(std::int64_t task, int thread)>& body);
+void parallel_for(std::int64_t tasks,
+                  const std::function<void(std::int64_t task, int thread)>& body);
 
 }  // namespace internvl

@@ -1,5 +1,6 @@
 // The model is this struct of prepared weights. Canonical names, which Python's tables map
-// checkpoint tensors to, are the paths of the fields: "vision.layers.3.qkv", "decoder.layers.0.gate".
+// checkpoint tensors to, are the paths of the fields: "vision.layers.3.qkv",
+// "decoder.layers.0.gate".
 #pragma once
 
 #include <cstdint>
@@ -21,44 +22,44 @@ struct Table {
 };
 
 struct VisionLayerWeights {
-  Norm norm1;                 // (C)
-  Linear qkv;                 // (3C, C), rows [q | k | v]
-  Norm q_norm, k_norm;        // (C), over all heads together; only if qk_normalization
-  Linear proj;                // (C, C)
-  Table ls1;                  // (1, C) float32
-  Norm norm2;                 // (C)
-  Linear fc1;                 // (I, C)
-  Linear fc2;                 // (C, I)
-  Table ls2;                  // (1, C) float32
+  Norm norm1;           // (C)
+  Linear qkv;           // (3C, C), rows [q | k | v]
+  Norm q_norm, k_norm;  // (C), over all heads together; only if qk_normalization
+  Linear proj;          // (C, C)
+  Table ls1;            // (1, C) float32
+  Norm norm2;           // (C)
+  Linear fc1;           // (I, C)
+  Linear fc2;           // (C, I)
+  Table ls2;            // (1, C) float32
 };
 
 struct VisionWeights {
-  Linear patch_embedding;     // (C, channels * patch^2)
-  Table class_embedding;      // (1, C) float32
-  Table position_embedding;   // (1 + (image_size / patch)^2, C) float32
+  Linear patch_embedding;    // (C, channels * patch^2)
+  Table class_embedding;     // (1, C) float32
+  Table position_embedding;  // (1 + (image_size / patch)^2, C) float32
   std::vector<VisionLayerWeights> layers;
 };
 
 struct ProjectorWeights {
-  Norm norm;                  // (C * factor^2), LayerNorm eps 1e-5
-  Linear linear1;             // (L, C * factor^2)
-  Linear linear2;             // (L, L)
+  Norm norm;       // (C * factor^2), LayerNorm eps 1e-5
+  Linear linear1;  // (L, C * factor^2)
+  Linear linear2;  // (L, L)
 };
 
 struct DecoderLayerWeights {
-  Norm attention_norm;        // (L)
-  Linear qkv;                 // ((heads + 2 kv_heads) * head_dim, L), rows [q | k | v]
-  Linear wo;                  // (L, heads * head_dim)
-  Norm ffn_norm;              // (L)
-  Linear gate_up;             // 2 x (I, L), interleaved by the backend
-  Linear down;                // (L, I)
+  Norm attention_norm;  // (L)
+  Linear qkv;           // ((heads + 2 kv_heads) * head_dim, L), rows [q | k | v]
+  Linear wo;            // (L, heads * head_dim)
+  Norm ffn_norm;        // (L)
+  Linear gate_up;       // 2 x (I, L), interleaved by the backend
+  Linear down;          // (L, I)
 };
 
 struct DecoderWeights {
-  Table tok_embeddings;       // (vocab, L) in the weights' dtype
+  Table tok_embeddings;  // (vocab, L) in the weights' dtype
   std::vector<DecoderLayerWeights> layers;
-  Norm norm;                  // (L)
-  Linear output;              // (vocab, L)
+  Norm norm;      // (L)
+  Linear output;  // (vocab, L)
 };
 
 struct InternVLWeights {

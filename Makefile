@@ -1,0 +1,47 @@
+# make demo | test | sanitize | lint | format | bench | clean
+# Everything runs in .venv, which the first call makes; PYTHON picks the interpreter it is made of.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SANITIZED := build/sanitize
+SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so') \
+           CMakeLists.txt pyproject.toml README.md LICENSE
+
+.PHONY: demo test lint format sanitize bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/demo.py
+
+test: lint $(VENV)/.installed
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.installed
+	tools/lint $(BIN)
+
+format: $(VENV)/.tools
+	tools/lint $(BIN) --fix
+
+# The same tests on a build with the address and undefined-behaviour sanitizers.
+sanitize: $(SANITIZED)/.installed
+	tools/sanitized $(BIN)/python $(SANITIZED)/site -m pytest $(TESTS)
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/.tools: pyproject.toml tools/system-packages tools/make-venv
+	tools/system-packages $(PYTHON)
+	tools/make-venv $(PYTHON) $(VENV)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.tools $(SOURCES)
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall .
+	touch $@
+
+$(SANITIZED)/.installed: $(VENV)/.tools $(SOURCES)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(SANITIZED)/site \
+	    -C build-dir=$(SANITIZED)/cmake -C install.strip=false \
+	    -C cmake.build-type=RelWithDebInfo -C cmake.define.INTERNVL_NATIVE_SANITIZE=ON .
+	touch $@

@@ -1,0 +1,1 @@
+"""Chats about a photograph."""

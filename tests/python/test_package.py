@@ -1,0 +1,46 @@
+"""What `pip install` and `import` promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import internvl_native
+
+
+def run_python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_import_leaves_the_heavy_packages_alone() -> None:
+    loaded = run_python("import internvl_native, sys; print(*sys.modules)").split()
+    assert not {"torch", "transformers", "torchvision", "huggingface_hub"}.intersection(loaded)
+
+
+def test_import_is_quick() -> None:
+    code = """
+import time
+start = time.perf_counter()
+import internvl_native
+print(time.perf_counter() - start)
+"""
+    # The promise is 0.3 s; the best of a few runs, since test machines are busy.
+    assert min(float(run_python(code)) for _ in range(5)) < 0.3
+
+
+def test_package_says_that_it_is_typed() -> None:
+    folder = Path(internvl_native.__file__).parent
+    assert (folder / "py.typed").is_file()
+    assert (folder / "_core.pyi").is_file()
+
+
+def test_stub_and_module_have_the_same_names() -> None:
+    from internvl_native import _core
+
+    stub = Path(internvl_native.__file__).with_name("_core.pyi").read_text(encoding="utf-8")
+    declared = set(re.findall(r"^(?:def|class) (\w+)|^(\w+):", stub, re.MULTILINE))
+    assert {a or b for a, b in declared} == {n for n in dir(_core) if not n.startswith("__")}
