@@ -10,19 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/activation.h"
 #include "core/buffer.h"
 #include "core/tensor.h"
 
 namespace internvl {
-
-enum class Activation : std::uint8_t {
-  kNone,
-  kGelu,       ///< exact, by erf
-  kGeluTanh,   ///< "gelu_new", "gelu_pytorch_tanh"
-  kQuickGelu,  ///< x * sigmoid(1.702 x)
-  kRelu,
-  kSilu,
-};
 
 /// Rows [row_begin, row_begin + rows) of a row-major (.., cols) matrix in a mapped checkpoint.
 struct RowRange {

@@ -1,7 +1,178 @@
+// `_core.kernels`: the backend's operations on numpy arrays, for tests and benchmarks. Arrays are
+// float32 on the Python side and rounded to the operation's dtype inside.
+#include "bind/kernels.h"
+
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <vector>
+
 #include "bind/bind.h"
+#include "core/error.h"
+
+namespace py = pybind11;
 
 namespace internvl::bind {
 
-void bind_kernels(pybind11::module_&) {}
+Matrix::Matrix(DType dtype, std::int64_t rows, std::int64_t cols, std::int64_t padding)
+    : buffer_(rows * (cols + padding) * size_of(dtype)),
+      tensor_{buffer_.data(), dtype, rows, cols, cols + padding},
+      padding_(padding) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (std::int64_t i = 0; i < rows * tensor_.stride; ++i) {
+    store_from_float(buffer_.data(), dtype, i, nan);
+  }
+}
+
+Matrix::Matrix(const FloatArray& array, DType dtype, std::int64_t padding)
+    : Matrix(dtype, array.ndim() == 2 ? array.shape(0) : 0, array.ndim() == 2 ? array.shape(1) : 0,
+             padding) {
+  check(array.ndim() == 2, "expected a matrix, got an array of ", array.ndim(), " dimensions");
+  for (std::int64_t r = 0; r < tensor_.rows; ++r) {
+    for (std::int64_t c = 0; c < tensor_.cols; ++c) {
+      store_from_float(buffer_.data(), dtype, r * tensor_.stride + c, array.at(r, c));
+    }
+  }
+}
+
+FloatArray Matrix::array() const {
+  FloatArray result({tensor_.rows, tensor_.cols});
+  for (std::int64_t r = 0; r < tensor_.rows; ++r) {
+    for (std::int64_t c = 0; c < tensor_.stride; ++c) {
+      const float value = load_as_float(buffer_.data(), tensor_.dtype, r * tensor_.stride + c);
+      if (c < tensor_.cols) {
+        result.mutable_at(r, c) = value;
+      } else {
+        check<InternalError>(std::isnan(value), "the padding of row ", r, " was overwritten");
+      }
+    }
+  }
+  return result;
+}
+
+DType parse_dtype(const std::string& name) {
+  for (DType dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+    if (name == name_of(dtype)) return dtype;
+  }
+  throw InvalidArgument(
+      message("dtype: expected 'float32', 'bfloat16' or 'float16', got '", name, "'"));
+}
+
+Activation parse_activation(const std::string& name) {
+  if (name == "none") return Activation::kNone;
+  if (name == "gelu") return Activation::kGelu;
+  if (name == "gelu_tanh") return Activation::kGeluTanh;
+  if (name == "quick_gelu") return Activation::kQuickGelu;
+  if (name == "relu") return Activation::kRelu;
+  if (name == "silu") return Activation::kSilu;
+  throw InvalidArgument(message("activation: unknown name '", name, "'"));
+}
+
+namespace {
+
+/// Checkpoint tensors as the loader finds them: contiguous, at an odd address.
+class Source {
+ public:
+  Source(const std::vector<FloatArray>& arrays, DType dtype) {
+    for (const FloatArray& array : arrays) {
+      const std::int64_t rows = array.shape(0);
+      const std::int64_t cols = array.ndim() == 2 ? array.shape(1) : 1;
+      Buffer buffer(array.size() * size_of(dtype) + 1);
+      for (std::int64_t i = 0; i < array.size(); ++i) {
+        std::byte element[4];
+        store_from_float(element, dtype, 0, array.data()[i]);
+        std::memcpy(buffer.data() + 1 + i * size_of(dtype), element, size_of(dtype));
+      }
+      ranges_.push_back({buffer.data() + 1, dtype, rows, cols});
+      buffers_.push_back(std::move(buffer));
+    }
+  }
+
+  const WeightSource& ranges() const { return ranges_; }
+
+ private:
+  std::vector<Buffer> buffers_;
+  WeightSource ranges_;
+};
+
+using Arrays = std::vector<FloatArray>;
+
+Linear prepare_linear(const KernelBackend& self, const Arrays& weight, const Arrays& bias,
+                      const std::string& dtype, const std::string& source_dtype) {
+  const Source weights(weight, parse_dtype(source_dtype));
+  const Source biases(bias, parse_dtype(source_dtype));
+  py::gil_scoped_release release;
+  return self->prepare_linear(weights.ranges(), biases.ranges(), parse_dtype(dtype));
+}
+
+Linear prepare_gated(const KernelBackend& self, const Arrays& gate, const Arrays& up,
+                     const Arrays& gate_bias, const Arrays& up_bias, const std::string& dtype,
+                     const std::string& source_dtype) {
+  const DType source = parse_dtype(source_dtype);
+  const Source gates(gate, source), gate_biases(gate_bias, source);
+  const Source ups(up, source), up_biases(up_bias, source);
+  py::gil_scoped_release release;
+  return self->prepare_gated(gates.ranges(), gate_biases.ranges(), ups.ranges(), up_biases.ranges(),
+                             parse_dtype(dtype));
+}
+
+FloatArray linear(const KernelBackend& self, const FloatArray& x, const Linear& weight,
+                  const std::string& activation, const std::string& out_dtype) {
+  const Matrix input(x, self->activation_dtype(weight.dtype), self.padding);
+  const Matrix out(parse_dtype(out_dtype), input.tensor().rows, weight.out_features, self.padding);
+  self->linear(out.tensor(), input.tensor(), weight, parse_activation(activation));
+  return out.array();
+}
+
+FloatArray linear_gated(const KernelBackend& self, const FloatArray& x, const Linear& weight,
+                        const std::string& activation, const std::string& out_dtype) {
+  const Matrix input(x, self->activation_dtype(weight.dtype), self.padding);
+  const Matrix out(parse_dtype(out_dtype), input.tensor().rows, weight.out_features, self.padding);
+  self->linear_gated(out.tensor(), input.tensor(), weight, parse_activation(activation));
+  return out.array();
+}
+
+FloatArray linear_add(const KernelBackend& self, const FloatArray& residual, const FloatArray& x,
+                      const Linear& weight, const std::optional<FloatArray>& scale) {
+  const Matrix input(x, self->activation_dtype(weight.dtype), self.padding);
+  const Matrix out(residual, DType::kFloat32, self.padding);
+  self->linear_add(out.tensor(), input.tensor(), weight, scale ? scale->data() : nullptr);
+  return out.array();
+}
+
+}  // namespace
+
+void bind_kernels(py::module_& module) {
+  py::module_ kernels = module.def_submodule("kernels", "Operations of the backends, for tests.");
+  py::class_<Linear>(kernels, "Linear")
+      .def_readonly("in_features", &Linear::in_features)
+      .def_readonly("out_features", &Linear::out_features)
+      .def_property_readonly("dtype", [](const Linear& self) { return name_of(self.dtype); })
+      .def_property_readonly("weight_bytes",
+                             [](const Linear& self) { return self.weight.bytes(); });
+  py::class_<KernelBackend>(kernels, "Backend")
+      .def(py::init([](const std::string& isa, std::int64_t padding) {
+             return KernelBackend{make_cpu_backend(isa), padding};
+           }),
+           py::arg("isa") = "", py::arg("padding") = 0)
+      .def_property_readonly("name", [](const KernelBackend& self) { return self->name(); })
+      .def("activation_dtype",
+           [](const KernelBackend& self, const std::string& weights) {
+             return name_of(self->activation_dtype(parse_dtype(weights)));
+           })
+      .def("prepare_linear", &prepare_linear, py::arg("weight"), py::arg("bias") = Arrays(),
+           py::arg("dtype") = "float32", py::arg("source_dtype") = "float32")
+      .def("prepare_gated", &prepare_gated, py::arg("gate"), py::arg("up"),
+           py::arg("gate_bias") = Arrays(), py::arg("up_bias") = Arrays(),
+           py::arg("dtype") = "float32", py::arg("source_dtype") = "float32")
+      .def("linear", &linear, py::arg("x"), py::arg("weight"), py::arg("activation") = "none",
+           py::arg("out_dtype") = "float32")
+      .def("linear_gated", &linear_gated, py::arg("x"), py::arg("weight"),
+           py::arg("activation") = "silu", py::arg("out_dtype") = "float32")
+      .def("linear_add", &linear_add, py::arg("residual"), py::arg("x"), py::arg("weight"),
+           py::arg("scale") = std::nullopt);
+}
 
 }  // namespace internvl::bind

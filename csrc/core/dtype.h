@@ -1,4 +1,4 @@
-// Element types of tensors, and the scalar conversions between them.
+// Sizes and names of the element types, and the scalar conversions between them.
 #pragma once
 
 #include <cstddef>
@@ -6,9 +6,9 @@
 #include <cstring>
 #include <string_view>
 
-namespace internvl {
+#include "core/element.h"
 
-enum class DType : std::uint8_t { kFloat32, kBFloat16, kFloat16 };
+namespace internvl {
 
 inline std::size_t size_of(DType dtype) { return dtype == DType::kFloat32 ? 4 : 2; }
 
@@ -20,16 +20,6 @@ inline std::string_view name_of(DType dtype) {
   }
   return "?";
 }
-
-/// Storage of a bfloat16: the upper half of a float32.
-struct BFloat16 {
-  std::uint16_t bits;
-};
-
-/// Storage of an IEEE binary16.
-struct Float16 {
-  std::uint16_t bits;
-};
 
 inline float to_float(float value) { return value; }
 

@@ -1,0 +1,66 @@
+// The CPU backend: it cuts operations into tasks for parallel_for and runs the kernels of one
+// instruction set on them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+
+namespace internvl::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const Kernels& kernels);
+
+  std::string_view name() const override { return name_; }
+  DType activation_dtype(DType weights) const override;
+  Buffer allocate(std::size_t bytes) const override;
+
+  // cpu_linear.cpp
+  Linear prepare_linear(const WeightSource& weight, const WeightSource& bias,
+                        DType dtype) const override;
+  Linear prepare_gated(const WeightSource& gate, const WeightSource& gate_bias,
+                       const WeightSource& up, const WeightSource& up_bias,
+                       DType dtype) const override;
+  void linear(Tensor out, Tensor x, const Linear& linear, Activation activation) const override;
+  void linear_gated(Tensor out, Tensor x, const Linear& linear,
+                    Activation activation) const override;
+  void linear_add(Tensor residual, Tensor x, const Linear& linear,
+                  const float* scale) const override;
+
+  // cpu_rows.cpp
+  void copy(Tensor out, Tensor x) const override;
+  void patchify(Tensor out, Tensor pixels, std::int64_t channels, std::int64_t height,
+                std::int64_t width, std::int64_t patch) const override;
+  void vision_embed(Tensor hidden, Tensor patches, Tensor class_embedding,
+                    Tensor position) const override;
+  void embed(Tensor out, Tensor table, const std::int32_t* ids) const override;
+  void norm(Tensor out, Tensor x, const Norm& norm) const override;
+  void pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
+                     bool transposed) const override;
+
+  // cpu_attention.cpp
+  void attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int64_t heads,
+                 float scale) const override;
+  std::size_t kv_page_bytes(const KvShape& shape) const override;
+  void rope_store_kv(Tensor qkv, Tensor table, const KvShape& shape, std::int64_t heads,
+                     std::int64_t layer, const std::vector<Segment>& segments) const override;
+  void attention_cached(Tensor out, Tensor qkv, const KvShape& shape, std::int64_t heads,
+                        std::int64_t layer, const std::vector<Segment>& segments) const override;
+
+ private:
+  void run_linear(Tensor out, Tensor x, const Linear& linear, Epilogue epilogue,
+                  Activation activation, const float* scale) const;
+
+  const Kernels& kernels_;
+  std::string name_;
+};
+
+/// Memory of the calling thread for one task, 64-byte aligned: it is kept, so that operations do
+/// not allocate, and its contents are undefined at every call.
+std::byte* thread_scratch(std::size_t bytes);
+
+}  // namespace internvl::cpu

@@ -1,0 +1,285 @@
+// Preparing (packing) the weights of linear operations, and cutting the operations into tasks.
+#include <algorithm>
+#include <cstring>
+
+#include "backend/cpu/cpu_backend.h"
+#include "core/error.h"
+#include "core/thread_pool.h"
+
+namespace internvl::cpu {
+namespace {
+
+std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// ---- packing
+
+/// The rows of a WeightSource by number.
+class Rows {
+ public:
+  Rows(const WeightSource& source, const char* what) : source_(source) {
+    check(!source.empty(), what, ": expected at least one row range, got none");
+    for (const RowRange& range : source) {
+      check(range.cols == source[0].cols, what, ": expected row ranges of ", source[0].cols,
+            " columns, got one of ", range.cols);
+      first_.push_back(count_);
+      count_ += range.rows;
+    }
+    check(count_ >= 1 && cols() >= 1, what, ": expected a matrix, got shape (", count_, ", ",
+          cols(), ")");
+  }
+
+  std::int64_t count() const { return count_; }
+  std::int64_t cols() const { return source_[0].cols; }
+
+  /// out[c] = row(r, first + c), converted.
+  template <class T>
+  void read(T* out, std::int64_t row, std::int64_t first, std::int64_t count) const {
+    const auto after = std::upper_bound(first_.begin(), first_.end(), row);
+    const RowRange& range = source_[after - first_.begin() - 1];
+    const std::int64_t element = (row - *(after - 1)) * range.cols + first;
+    const std::byte* from = range.data + element * size_of(range.dtype);
+    switch (range.dtype) {
+      case DType::kFloat32: return convert<float>(out, from, count);
+      case DType::kBFloat16: return convert<BFloat16>(out, from, count);
+      case DType::kFloat16: return convert<Float16>(out, from, count);
+    }
+  }
+
+ private:
+  template <class From, class T>
+  static void convert(T* out, const std::byte* from, std::int64_t count) {
+    if constexpr (std::is_same_v<From, T>) {
+      std::memcpy(out, from, count * sizeof(T));
+    } else {
+      for (std::int64_t i = 0; i < count; ++i) {
+        From value;
+        std::memcpy(&value, from + i * sizeof value, sizeof value);
+        assign(out[i], to_float(value));
+      }
+    }
+  }
+  static void assign(float& out, float value) { out = value; }
+  static void assign(BFloat16& out, float value) { out = to_bfloat16(value); }
+  static void assign(Float16& out, float value) { out = to_float16(value); }
+
+  const WeightSource& source_;
+  std::vector<std::int64_t> first_;
+  std::int64_t count_ = 0;
+};
+
+/// Which row of which source stands in a column of a panel: half a panel of each of two sources,
+/// or a whole panel of one.
+class Panels {
+ public:
+  Panels(std::vector<const Rows*> sources, int panel_columns)
+      : sources_(std::move(sources)),
+        panel_columns_(panel_columns),
+        share_(panel_columns / static_cast<int>(sources_.size())) {}
+
+  std::int64_t count() const { return divide_up(sources_[0]->count(), share_); }
+  int columns() const { return panel_columns_; }
+
+  /// Calls body(column, rows, row) for the columns of a panel that are not padding.
+  template <class Body>
+  void for_each_row(std::int64_t panel, const Body& body) const {
+    for (int column = 0; column < panel_columns_; ++column) {
+      const Rows& rows = *sources_[column / share_];
+      const std::int64_t row = panel * share_ + column % share_;
+      if (row < rows.count()) body(column, rows, row);
+    }
+  }
+
+ private:
+  std::vector<const Rows*> sources_;
+  int panel_columns_;
+  int share_;
+};
+
+constexpr std::int64_t kChunk = 64;  // 64 x 64 elements of a panel stay in the L1 cache
+
+/// out[(i / kGroup) * columns * kGroup + i % kGroup] = row(first + i)
+template <class T, int kGroup>
+void pack_column(T* out, int columns, const Rows& rows, std::int64_t row, std::int64_t first,
+                 std::int64_t count) {
+  T chunk[kChunk + kGroup] = {};
+  rows.read(chunk, row, first, count);
+  for (std::int64_t i = 0; i < count; i += kGroup) {
+    std::memcpy(out + i * columns, chunk + i, kGroup * sizeof(T));
+  }
+}
+
+/// (depth, columns), or (depth / kGroup, columns, kGroup) where kGroup neighbours of the depth stay
+/// together; depth is a multiple of kGroup.
+template <class T, int kGroup>
+void pack_panel(T* out, const Panels& panels, std::int64_t panel, std::int64_t cols,
+                std::int64_t depth) {
+  const int columns = panels.columns();
+  std::memset(static_cast<void*>(out), 0, depth * columns * sizeof(T));
+  for (std::int64_t k = 0; k < cols; k += kChunk) {
+    panels.for_each_row(panel, [&](int column, const Rows& rows, std::int64_t row) {
+      pack_column<T, kGroup>(out + k * columns + column * kGroup, columns, rows, row, k,
+                             std::min(kChunk, cols - k));
+    });
+  }
+}
+
+template <class T, int kGroup>
+Buffer pack(const Panels& panels, std::int64_t cols) {
+  const std::int64_t depth = divide_up(cols, kGroup) * kGroup;
+  const std::int64_t panel_elements = depth * panels.columns();
+  Buffer buffer(panels.count() * panel_elements * sizeof(T));
+  parallel_for(panels.count(), [&](std::int64_t panel, int) {
+    pack_panel<T, kGroup>(buffer.as<T>() + panel * panel_elements, panels, panel, cols, depth);
+  });
+  return buffer;
+}
+
+Buffer pack_weight(const Panels& panels, std::int64_t cols, DType dtype, bool bfloat16_pairs) {
+  switch (dtype) {
+    case DType::kFloat32: return pack<float, 1>(panels, cols);
+    case DType::kFloat16: return pack<Float16, 1>(panels, cols);
+    case DType::kBFloat16: break;
+  }
+  return bfloat16_pairs ? pack<BFloat16, 2>(panels, cols) : pack<BFloat16, 1>(panels, cols);
+}
+
+/// A vector in a checkpoint as a matrix of one column.
+WeightSource as_column(WeightSource source) {
+  for (RowRange& range : source) {
+    range.rows *= range.cols;
+    range.cols = 1;
+  }
+  return source;
+}
+
+/// Packs the bias as a weight of one column; a missing one of two counts as zeros.
+Buffer pack_bias(const std::vector<const WeightSource*>& biases, std::int64_t features,
+                 int panel_columns) {
+  const std::vector<float> zeros(features);
+  const RowRange zero_range{reinterpret_cast<const std::byte*>(zeros.data()), DType::kFloat32,
+                            features, 1};
+  std::vector<WeightSource> columns;
+  bool any = false;
+  for (const WeightSource* bias : biases) {
+    any = any || !bias->empty();
+    columns.push_back(bias->empty() ? WeightSource{zero_range} : as_column(*bias));
+  }
+  if (!any) return Buffer();
+  std::vector<Rows> rows;
+  for (const WeightSource& column : columns) {
+    rows.emplace_back(column, "bias");
+    check(rows.back().count() == features, "bias: expected ", features, " elements, got ",
+          rows.back().count());
+  }
+  std::vector<const Rows*> sources;
+  for (const Rows& source : rows) sources.push_back(&source);
+  return pack<float, 1>(Panels(sources, panel_columns), 1);
+}
+
+}  // namespace
+
+Linear CpuBackend::prepare_linear(const WeightSource& weight, const WeightSource& bias,
+                                  DType dtype) const {
+  const Rows rows(weight, "weight");
+  const int columns = kernels_.linear.panel_columns;
+  Linear linear;
+  linear.weight =
+      pack_weight(Panels({&rows}, columns), rows.cols(), dtype, kernels_.linear.bfloat16_pairs);
+  linear.bias = pack_bias({&bias}, rows.count(), columns);
+  linear.dtype = dtype;
+  linear.in_features = rows.cols();
+  linear.out_features = rows.count();
+  return linear;
+}
+
+Linear CpuBackend::prepare_gated(const WeightSource& gate, const WeightSource& gate_bias,
+                                 const WeightSource& up, const WeightSource& up_bias,
+                                 DType dtype) const {
+  const Rows gate_rows(gate, "gate");
+  const Rows up_rows(up, "up");
+  check(gate_rows.count() == up_rows.count() && gate_rows.cols() == up_rows.cols(),
+        "gate and up: expected the same shape, got (", gate_rows.count(), ", ", gate_rows.cols(),
+        ") and (", up_rows.count(), ", ", up_rows.cols(), ")");
+  const int columns = kernels_.linear.panel_columns;
+  Linear linear;
+  linear.weight = pack_weight(Panels({&gate_rows, &up_rows}, columns), gate_rows.cols(), dtype,
+                              kernels_.linear.bfloat16_pairs);
+  linear.bias = pack_bias({&gate_bias, &up_bias}, gate_rows.count(), columns);
+  linear.dtype = dtype;
+  linear.in_features = gate_rows.cols();
+  linear.out_features = gate_rows.count();
+  return linear;
+}
+
+void CpuBackend::linear(Tensor out, Tensor x, const Linear& linear, Activation activation) const {
+  run_linear(out, x, linear, Epilogue::kStore, activation, nullptr);
+}
+
+void CpuBackend::linear_gated(Tensor out, Tensor x, const Linear& linear,
+                              Activation activation) const {
+  run_linear(out, x, linear, Epilogue::kGated, activation, nullptr);
+}
+
+void CpuBackend::linear_add(Tensor residual, Tensor x, const Linear& linear,
+                            const float* scale) const {
+  check(residual.dtype == DType::kFloat32, "residual: expected float32, got ",
+        name_of(residual.dtype));
+  run_linear(residual, x, linear, Epilogue::kAdd, Activation::kNone, scale);
+}
+
+void CpuBackend::run_linear(Tensor out, Tensor x, const Linear& linear, Epilogue epilogue,
+                            Activation activation, const float* scale) const {
+  const DType activation_type = activation_dtype(linear.dtype);
+  check(x.dtype == activation_type, "x: expected ", name_of(activation_type), ", got ",
+        name_of(x.dtype));
+  check(out.dtype == DType::kFloat32 || out.dtype == activation_type, "out: expected float32 or ",
+        name_of(activation_type), ", got ", name_of(out.dtype));
+  check(x.cols == linear.in_features, "x: expected ", linear.in_features, " columns, got ", x.cols);
+  check(out.rows == x.rows && out.cols == linear.out_features, "out: expected shape (", x.rows,
+        ", ", linear.out_features, "), got (", out.rows, ", ", out.cols, ")");
+  const LinearKernels& kernels = kernels_.linear;
+  const std::int64_t out_columns =
+      epilogue == Epilogue::kGated ? kernels.panel_columns / 2 : kernels.panel_columns;
+  const std::int64_t panels = divide_up(linear.out_features, out_columns);
+  const bool pairs = kernels.bfloat16_pairs && linear.dtype == DType::kBFloat16;
+  const std::int64_t depth = pairs ? divide_up(x.cols, 2) * 2 : x.cols;
+  check(linear.weight.bytes() == panels * depth * kernels.panel_columns * size_of(linear.dtype),
+        "linear: the weight was prepared for another operation or backend");
+  if (x.rows == 0) return;
+
+  LinearArgs args{};
+  args.out = out.data;
+  args.x = x.data;
+  args.weight = linear.weight.data();
+  args.bias = linear.bias.as<float>();
+  args.scale = scale;
+  args.out_stride = out.stride;
+  args.x_stride = x.stride;
+  args.rows = x.rows;
+  args.in_features = linear.in_features;
+  args.out_features = linear.out_features;
+  args.out_dtype = out.dtype;
+  args.weight_dtype = linear.dtype;
+  args.epilogue = epilogue;
+  args.activation = activation;
+
+  // Tasks are blocks of rows by runs of neighbouring panels (which stream in one piece): many, to
+  // balance threads of unequal speed, but none too small to be worth handing out.
+  constexpr std::int64_t kRowTile = 6;
+  constexpr std::int64_t kTasksPerThread = 64;
+  constexpr std::int64_t kMultiplications = 1 << 17;
+  const std::int64_t blocks = divide_up(x.rows, kLinearRows);
+  const std::int64_t block_rows = divide_up(divide_up(x.rows, blocks), kRowTile) * kRowTile;
+  const std::int64_t panel_work = std::min(block_rows, x.rows) * depth * kernels.panel_columns;
+  const std::int64_t run = std::max(divide_up(panels * blocks, kTasksPerThread * num_threads()),
+                                    divide_up(kMultiplications, panel_work));
+  const std::int64_t runs = divide_up(panels, run);
+  parallel_for(blocks * runs, [&](std::int64_t task, int) {
+    const std::int64_t row = task / runs * block_rows;
+    const std::int64_t panel = task % runs * run;
+    kernels.run(args, row, std::min(row + block_rows, x.rows), panel, std::min(panel + run, panels),
+                thread_scratch(kernels.scratch_bytes));
+  });
+}
+
+}  // namespace internvl::cpu

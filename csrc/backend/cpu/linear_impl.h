@@ -1,0 +1,303 @@
+// y = x W^T on packed panels, with the epilogue applied while a tile is in the L1 cache.
+//
+// A tile is kRowTile rows by one panel. Each of its sums starts at zero (or where the previous
+// block of the depth left it) and takes the products in ascending order: the result of a row does
+// not depend on how many rows are computed beside it, nor on the blocks.
+#pragma once
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/math_impl.h"
+
+#define INTERNVL_UNROLL _Pragma("GCC unroll 8")
+
+namespace internvl::cpu {
+namespace INTERNVL_ISA {
+
+constexpr int kRowTile = 6;
+constexpr int kPanelColumns = kPanelVectors * kWidth;
+constexpr int kPrefetchBytes = 2048;
+
+// ---- products
+
+template <int kRows>
+inline void load_tile(Vec (&sum)[kRows][kPanelVectors], const float* c, std::int64_t c_stride,
+                      bool accumulate) {
+  INTERNVL_UNROLL for (int i = 0; i < kRows; ++i) {
+    INTERNVL_UNROLL for (int j = 0; j < kPanelVectors; ++j) {
+      sum[i][j] = accumulate ? load(c + i * c_stride + j * kWidth) : zero();
+    }
+  }
+}
+
+template <int kRows>
+inline void store_tile(float* c, std::int64_t c_stride, const Vec (&sum)[kRows][kPanelVectors]) {
+  INTERNVL_UNROLL for (int i = 0; i < kRows; ++i) {
+    INTERNVL_UNROLL for (int j = 0; j < kPanelVectors; ++j) {
+      store(c + i * c_stride + j * kWidth, sum[i][j]);
+    }
+  }
+}
+
+/// c(kRows, kPanelColumns) = (accumulate ? c : 0) + x(kRows, depth) panel(depth, kPanelColumns)
+template <int kRows, bool kPrefetch, class Weight>
+inline void multiply_tile(float* c, std::int64_t c_stride, const float* x, std::int64_t x_stride,
+                          const Weight* panel, std::int64_t depth, bool accumulate) {
+  Vec sum[kRows][kPanelVectors];
+  load_tile(sum, c, c_stride, accumulate);
+  for (std::int64_t k = 0; k < depth; ++k, panel += kPanelColumns) {
+    Vec weight[kPanelVectors];
+    INTERNVL_UNROLL for (int j = 0; j < kPanelVectors; ++j) weight[j] = load(panel + j * kWidth);
+    if (kPrefetch) {
+      constexpr int kStep = 64 / sizeof(Weight);
+      INTERNVL_UNROLL for (int j = 0; j < kPanelColumns; j += kStep) {
+        prefetch(reinterpret_cast<const char*>(panel + j) + kPrefetchBytes);
+      }
+    }
+    INTERNVL_UNROLL for (int i = 0; i < kRows; ++i) {
+      const Vec factor = broadcast(x[i * x_stride + k]);
+      INTERNVL_UNROLL for (int j = 0; j < kPanelVectors; ++j) {
+        sum[i][j] = fma(factor, weight[j], sum[i][j]);
+      }
+    }
+  }
+  store_tile(c, c_stride, sum);
+}
+
+#ifdef INTERNVL_HAS_PAIRS
+/// The same for panel(ceil(depth / 2), kPanelColumns, 2).
+template <int kRows, bool kPrefetch>
+inline void multiply_tile(float* c, std::int64_t c_stride, const BFloat16* x, std::int64_t x_stride,
+                          const BFloat16* panel, std::int64_t depth, bool accumulate) {
+  Vec sum[kRows][kPanelVectors];
+  load_tile(sum, c, c_stride, accumulate);
+  const auto add_products = [&](std::int64_t k, auto broadcast_x) {
+    Pairs weight[kPanelVectors];
+    INTERNVL_UNROLL for (int j = 0; j < kPanelVectors; ++j) {
+      weight[j] = load_pairs(panel + j * 2 * kWidth);
+      if (kPrefetch) {
+        prefetch(reinterpret_cast<const char*>(panel + j * 2 * kWidth) + kPrefetchBytes);
+      }
+    }
+    INTERNVL_UNROLL for (int i = 0; i < kRows; ++i) {
+      const Pairs factor = broadcast_x(x + i * x_stride + k);
+      INTERNVL_UNROLL for (int j = 0; j < kPanelVectors; ++j) {
+        sum[i][j] = fma_pairs(factor, weight[j], sum[i][j]);
+      }
+    }
+    panel += 2 * kPanelColumns;
+  };
+  std::int64_t k = 0;
+  for (; k + 2 <= depth; k += 2) {
+    add_products(k, [](const BFloat16* from) { return broadcast_pair(from); });
+  }
+  // What lies behind an odd row may be anything, infinity times the panel's zero included.
+  if (k < depth) add_products(k, [](const BFloat16* from) { return broadcast_single(from); });
+  store_tile(c, c_stride, sum);
+}
+#endif
+
+/// The same for any number of rows up to kRows.
+template <int kRows, bool kPrefetch, class X, class Weight>
+inline void multiply_tile_rows(int rows, float* c, std::int64_t c_stride, const X* x,
+                               std::int64_t x_stride, const Weight* panel, std::int64_t depth,
+                               bool accumulate) {
+  if constexpr (kRows > 1) {
+    if (rows < kRows) {
+      return multiply_tile_rows<kRows - 1, kPrefetch>(rows, c, c_stride, x, x_stride, panel, depth,
+                                                      accumulate);
+    }
+  }
+  multiply_tile<kRows, kPrefetch>(c, c_stride, x, x_stride, panel, depth, accumulate);
+}
+
+template <class Weight>
+inline void widen(float* wide, const Weight* panel, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += kWidth) {
+    prefetch(reinterpret_cast<const char*>(panel + i) + kPrefetchBytes);
+    store(wide + i, load(panel + i));
+  }
+}
+
+// ---- epilogues on a tile of c, kPanelColumns apart
+
+/// Adds the bias and applies `function` to the first `activated` vectors of each row.
+template <class Function>
+inline void apply(float* c, int rows, const float* bias, int activated, Function function) {
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < kPanelVectors; ++j) {
+      float* at = c + i * kPanelColumns + j * kWidth;
+      Vec value = load(at);
+      if (bias != nullptr) value = add(value, load(bias + j * kWidth));
+      store(at, j < activated ? function(value) : value);
+    }
+  }
+}
+
+inline void bias_and_activation(float* c, int rows, const float* bias, int activated,
+                                Activation activation) {
+  switch (activation) {
+    case Activation::kNone:
+      if (bias != nullptr) apply(c, rows, bias, activated, [](Vec v) { return v; });
+      break;
+    case Activation::kGelu:
+      apply(c, rows, bias, activated, [](Vec v) {
+        const Vec half = mul(v, broadcast(0.5f));
+        return fma(half, erf(mul(v, broadcast(0.70710678f))), half);
+      });
+      break;
+    case Activation::kGeluTanh:  // (1 + tanh(u)) / 2 is sigmoid(2 u)
+      apply(c, rows, bias, activated, [](Vec v) {
+        const Vec inner = fma(mul(mul(v, v), v), broadcast(0.044715f), v);
+        return mul(v, sigmoid(mul(inner, broadcast(1.59576912f))));
+      });
+      break;
+    case Activation::kQuickGelu:
+      apply(c, rows, bias, activated,
+            [](Vec v) { return mul(v, sigmoid(mul(v, broadcast(1.702f)))); });
+      break;
+    case Activation::kRelu:
+      apply(c, rows, bias, activated, [](Vec v) { return max(zero(), v); });
+      break;
+    case Activation::kSilu:
+      apply(c, rows, bias, activated, [](Vec v) { return mul(v, sigmoid(v)); });
+      break;
+  }
+}
+
+template <class Out>
+inline void store_rows(const LinearArgs& args, const float* c, std::int64_t row, int rows,
+                       std::int64_t panel) {
+  const bool gated = args.epilogue == Epilogue::kGated;
+  const int columns = gated ? kPanelColumns / 2 : kPanelColumns;
+  const std::int64_t column = panel * columns;
+  const std::int64_t left = args.out_features - column;
+  const int count = left < columns ? static_cast<int>(left) : columns;
+  for (int i = 0; i < rows; ++i, c += kPanelColumns) {
+    Out* out = static_cast<Out*>(args.out) + (row + i) * args.out_stride + column;
+    for (int j = 0; j < count; j += kWidth) {
+      Vec value = load(c + j);
+      if (gated) value = mul(value, load(c + j + columns));
+      if (count - j >= kWidth) {
+        store(out + j, value);
+      } else {
+        store_partial(out + j, value, count - j);
+      }
+    }
+  }
+}
+
+inline void add_rows(const LinearArgs& args, const float* c, std::int64_t row, int rows,
+                     std::int64_t panel) {
+  const std::int64_t column = panel * kPanelColumns;
+  const std::int64_t left = args.out_features - column;
+  const int count = left < kPanelColumns ? static_cast<int>(left) : kPanelColumns;
+  for (int i = 0; i < rows; ++i, c += kPanelColumns) {
+    float* out = static_cast<float*>(args.out) + (row + i) * args.out_stride + column;
+    for (int j = 0; j < count; j += kWidth) {
+      const int width = count - j < kWidth ? count - j : kWidth;
+      const Vec scale = args.scale ? load_partial(args.scale + column + j, width) : broadcast(1.0f);
+      store_partial(out + j, fma(scale, load(c + j), load_partial(out + j, width)), width);
+    }
+  }
+}
+
+inline void finish_tile(const LinearArgs& args, float* c, std::int64_t row, int rows,
+                        std::int64_t panel) {
+  const float* bias = args.bias ? args.bias + panel * kPanelColumns : nullptr;
+  const int activated = args.epilogue == Epilogue::kGated ? kPanelVectors / 2 : kPanelVectors;
+  bias_and_activation(c, rows, bias, activated, args.activation);
+  if (args.epilogue == Epilogue::kAdd) return add_rows(args, c, row, rows, panel);
+  switch (args.out_dtype) {
+    case DType::kFloat32: return store_rows<float>(args, c, row, rows, panel);
+    case DType::kBFloat16: return store_rows<BFloat16>(args, c, row, rows, panel);
+    case DType::kFloat16: return store_rows<Float16>(args, c, row, rows, panel);
+  }
+}
+
+// ---- the kernel
+
+template <class X, class Weight>
+struct IsSame {
+  static constexpr bool value = false;
+};
+template <class X>
+struct IsSame<X, X> {
+  static constexpr bool value = true;
+};
+
+template <class X, class Weight>
+void run_linear(const LinearArgs& args, std::int64_t row_begin, std::int64_t row_end,
+                std::int64_t panel_begin, std::int64_t panel_end, float* scratch) {
+  constexpr bool kWidens = !IsSame<X, Weight>::value;
+  constexpr std::int64_t kBlock = kDepthBlock * sizeof(float) / sizeof(X);
+  const std::int64_t depth = args.in_features;
+  const std::int64_t padded = sizeof(X) == 2 ? (depth + 1) / 2 * 2 : depth;
+  const std::int64_t rows = row_end - row_begin;
+  const bool one_block = depth <= kBlock;
+  float* wide = scratch + kLinearRows * kPanelColumns;
+  const X* x = static_cast<const X*>(args.x) + row_begin * args.x_stride;
+  for (std::int64_t panel = panel_begin; panel < panel_end; ++panel) {
+    const Weight* weight = static_cast<const Weight*>(args.weight) + panel * padded * kPanelColumns;
+    for (std::int64_t k = 0; k < depth; k += kBlock) {
+      const std::int64_t count = depth - k < kBlock ? depth - k : kBlock;
+      const Weight* block = weight + k * kPanelColumns;
+      // Widening the block once pays as soon as several tiles read it.
+      const bool widens = kWidens && rows > kRowTile;
+      if constexpr (kWidens) {
+        if (widens) widen(wide, block, count * kPanelColumns);
+      }
+      for (std::int64_t row = 0; row < rows; row += kRowTile) {
+        const int tile = rows - row < kRowTile ? static_cast<int>(rows - row) : kRowTile;
+        float* c = scratch + (one_block ? 0 : row * kPanelColumns);
+        const X* x_tile = x + row * args.x_stride + k;
+        const auto multiply = [&](auto prefetches, const auto* from) {
+          multiply_tile_rows<kRowTile, decltype(prefetches)::value>(
+              tile, c, kPanelColumns, x_tile, args.x_stride, from, count, k > 0);
+        };
+        if constexpr (kWidens) {
+          if (widens) {
+            multiply(IsSame<X, Weight>{}, wide);
+          } else {
+            multiply(IsSame<X, X>{}, block);
+          }
+        } else if (row == 0) {  // the first tile brings the block into the cache
+          multiply(IsSame<X, X>{}, block);
+        } else {
+          multiply(IsSame<X, void>{}, block);
+        }
+        if (k + count == depth) finish_tile(args, c, row_begin + row, tile, panel);
+      }
+    }
+  }
+}
+
+inline void run_linear_any(const LinearArgs& args, std::int64_t row_begin, std::int64_t row_end,
+                           std::int64_t panel_begin, std::int64_t panel_end, std::byte* bytes) {
+  float* scratch = reinterpret_cast<float*>(bytes);
+  switch (args.weight_dtype) {
+    case DType::kFloat32:
+      return run_linear<float, float>(args, row_begin, row_end, panel_begin, panel_end, scratch);
+    case DType::kBFloat16:
+#ifdef INTERNVL_HAS_PAIRS
+      return run_linear<BFloat16, BFloat16>(args, row_begin, row_end, panel_begin, panel_end,
+                                            scratch);
+#else
+      return run_linear<float, BFloat16>(args, row_begin, row_end, panel_begin, panel_end, scratch);
+#endif
+    case DType::kFloat16:
+      return run_linear<float, Float16>(args, row_begin, row_end, panel_begin, panel_end, scratch);
+  }
+}
+
+constexpr LinearKernels linear_kernels() {
+  constexpr std::size_t kScratchFloats = (kLinearRows + kDepthBlock) * kPanelColumns;
+#ifdef INTERNVL_HAS_PAIRS
+  constexpr bool kPairs = true;
+#else
+  constexpr bool kPairs = false;
+#endif
+  return {kPanelColumns, kPairs, kScratchFloats * sizeof(float), run_linear_any};
+}
+
+}  // namespace INTERNVL_ISA
+}  // namespace internvl::cpu
