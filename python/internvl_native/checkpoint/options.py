@@ -1,0 +1,115 @@
+"""The keyword arguments of `AutoModel.from_pretrained`: honoured, harmless or refused."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from internvl_native.pretrained_config import PretrainedConfig
+
+_HARMLESS = frozenset(
+    {
+        # placement and loading strategy: this package places things and maps files itself
+        "device_map", "max_memory", "low_cpu_mem_usage", "offload_folder", "offload_buffers",
+        "offload_state_dict", "_fast_init", "tp_plan",
+        # attention is this package's own
+        "use_flash_attn", "use_flash_attention_2", "attn_implementation",
+        # there is no remote code to trust or to find
+        "trust_remote_code", "code_revision",
+        # downloads: huggingface_hub decides
+        "resume_download", "force_download", "proxies", "mirror", "use_auth_token",
+        # how transformers calls itself
+        "_from_auto", "_from_pipeline", "_commit_hash", "commit_hash", "adapter_kwargs",
+    }
+)  # fmt: skip
+
+_REFUSED_WHEN_TRUE = {
+    "load_in_8bit": "int8 is not available yet: drop the argument",
+    "load_in_4bit": "4-bit weights are not available: drop the argument",
+    "quantization_config": "quantized weights are not available yet: drop the argument",
+    "from_tf": "only safetensors checkpoints can be read",
+    "from_flax": "only safetensors checkpoints can be read",
+    "ignore_mismatched_sizes": "every shape has to be that of config.json",
+    "gguf_file": "only safetensors checkpoints can be read",
+}
+_REFUSED_WHEN_GIVEN = {
+    "state_dict": "weights are read from the checkpoint's files",
+    "vision_model": "the parts of a model are made from the checkpoint's files",
+    "language_model": "the parts of a model are made from the checkpoint's files",
+    "adapter_name": "merge the adapter into the model and save it first",
+}
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What is honoured of the keyword arguments of `from_pretrained`."""
+
+    torch_dtype: Any = None
+    config: Any = None
+    """A config object, the path or name of one, or None for the checkpoint's."""
+    revision: str | None = None
+    cache_dir: str | os.PathLike[str] | None = None
+    local_files_only: bool = False
+    token: str | bool | None = None
+    subfolder: str = ""
+    variant: str | None = None
+    output_loading_info: bool = False
+    """Return `(model, info)`, info a dict of missing_keys, unexpected_keys, mismatched_keys and
+    error_msgs."""
+    others: dict[str, Any] = field(default_factory=dict)
+    """Names that may be attributes of the config: see `override_config`."""
+
+    @property
+    def location(self) -> dict[str, Any]:
+        """The keyword arguments of `resolve_checkpoint`."""
+        return {
+            name: getattr(self, name)
+            for name in ("revision", "cache_dir", "local_files_only", "token")
+        }
+
+
+_HONOURED = frozenset(LoadOptions.__dataclass_fields__) - {"others"}
+
+
+def load_options(kwargs: dict[str, Any]) -> LoadOptions:
+    """Sorts the keyword arguments of `from_pretrained`.
+
+    Placement, attention kernels and download details are ignored. Raises ValueError, saying what
+    to do, for what this package cannot honour.
+    """
+    for name, advice in _REFUSED_WHEN_TRUE.items():
+        if kwargs.get(name):
+            raise ValueError(f"{name}: expected None or False, got {kwargs[name]!r:.200}: {advice}")
+    for name, advice in _REFUSED_WHEN_GIVEN.items():
+        if kwargs.get(name) is not None:
+            raise ValueError(f"{name}: expected None, got {type(kwargs[name]).__name__}: {advice}")
+    if kwargs.get("use_safetensors") is False:
+        raise ValueError(
+            "use_safetensors: expected True or None, got False: only safetensors can be read"
+        )
+    known = {name: value for name, value in kwargs.items() if name in _HONOURED}
+    if "dtype" in kwargs:  # the name in newer releases of transformers
+        known.setdefault("torch_dtype", kwargs["dtype"])
+    known["subfolder"] = known.get("subfolder") or ""
+    ignored = {
+        *_HONOURED, *_HARMLESS, *_REFUSED_WHEN_TRUE, *_REFUSED_WHEN_GIVEN,
+        "use_safetensors", "dtype",
+    }  # fmt: skip
+    others = {name: value for name, value in kwargs.items() if name not in ignored}
+    return LoadOptions(**known, others=others)
+
+
+def override_config(config: PretrainedConfig, options: LoadOptions, model_class: str) -> None:
+    """Sets the attributes of `config` that were given as keyword arguments.
+
+    As in transformers, this holds for a config that was read from the checkpoint, not for one
+    passed as `config=`. Raises TypeError for names that are no attributes.
+    """
+    given = isinstance(options.config, PretrainedConfig)
+    unknown = options.others if given else config.override(options.others)
+    if unknown:
+        raise TypeError(
+            f"{model_class}.from_pretrained() got an unexpected keyword argument "
+            f"{next(iter(unknown))!r}"
+        )

@@ -1,0 +1,156 @@
+"""From a config and the tensors of a checkpoint to the weights of the C++ model."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from internvl_native._core import CheckpointError, MappedFile
+from internvl_native.checkpoint.intern_vit import LAYER_PREFIX, vision_layer, vision_model
+from internvl_native.checkpoint.internlm2 import INTERNLM2
+from internvl_native.checkpoint.llama import LLAMA
+from internvl_native.checkpoint.loader import Checkpoint
+from internvl_native.checkpoint.projector import projector
+from internvl_native.checkpoint.safetensors import StoredTensor
+from internvl_native.checkpoint.table import Table, TensorRows, renamed
+from internvl_native.configuration import (
+    DecoderConfig,
+    InternVisionConfig,
+    InternVLChatConfig,
+)
+from internvl_native.core_config import core_config
+
+logger = logging.getLogger(__name__)
+
+DECODER_FAMILIES = {"internlm2": INTERNLM2, "llama": LLAMA}
+WEIGHT_DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+_ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4}
+_MAX_LISTED = 8
+
+
+class RowRange(NamedTuple):
+    """Consecutive rows of a row-major matrix in a mapped file (C++ RowRange)."""
+
+    file: MappedFile
+    offset: int
+    """Bytes from the beginning of the file to the first of these rows; any alignment."""
+    dtype: str
+    """"float32", "bfloat16" or "float16"."""
+    rows: int
+    cols: int
+
+
+def weight_map(
+    config: InternVLChatConfig | InternVisionConfig, checkpoint: Checkpoint
+) -> dict[str, list[RowRange]]:
+    """Canonical names (the fields of csrc/model/weights.h) -> where their rows lie, one range
+    below the other. Vectors have one column. An InternVisionConfig gives the vision part alone.
+
+    Raises one CheckpointError that lists what is missing, misshapen or of a dtype that is not
+    that of weights. Tensors that the model has no use for are logged as transformers does.
+    """
+    core_config(config)  # nothing below meets a value that makes no sense
+    table = _table(config, checkpoint)
+    _check_tensors(table, checkpoint)
+    unused = _unused(table, checkpoint)
+    if unused:
+        model = config.model_class
+        logger.warning(
+            "Some weights of the model checkpoint at %s were not used when initializing %s: %s\n"
+            "They belong to another task or architecture, or config.json does not fit the files.",
+            checkpoint.path, model, unused,
+        )  # fmt: skip
+    return {
+        name: [part for rows in all_ for part in _row_ranges(rows, checkpoint)]
+        for name, all_ in table.items()
+    }
+
+
+def unused_tensors(
+    config: InternVLChatConfig | InternVisionConfig, checkpoint: Checkpoint
+) -> list[str]:
+    """Names of the tensors that no weight of the model comes from, sorted."""
+    return _unused(_table(config, checkpoint), checkpoint)
+
+
+def _unused(table: Table, checkpoint: Checkpoint) -> list[str]:
+    used = {rows.tensor for all_ in table.values() for rows in all_}
+    # Old Llama checkpoints store this table, which transformers rebuilds without a word, too.
+    return sorted(
+        name
+        for name in checkpoint.tensors
+        if name not in used and not name.endswith("rotary_emb.inv_freq")
+    )
+
+
+def _table(config: InternVLChatConfig | InternVisionConfig, checkpoint: Checkpoint) -> Table:
+    if isinstance(config, InternVisionConfig):
+        # A vision tower alone, or the one inside a chat checkpoint.
+        inside = "vision_model.embeddings.class_embedding" in checkpoint.tensors
+        return _vision_table(config, checkpoint, "vision_model." if inside else "")
+    return {
+        **_vision_table(config.vision_config, checkpoint, "vision_model."),
+        **renamed(projector(config), "projector.", "mlp1."),
+        **_decoder_table(config.llm_config, checkpoint, "language_model."),
+    }
+
+
+def _vision_table(config: InternVisionConfig, checkpoint: Checkpoint, prefix: str) -> Table:
+    layers = _layers(
+        vision_layer(config), config.num_hidden_layers, LAYER_PREFIX, prefix, checkpoint
+    )
+    return renamed({**vision_model(config), **layers}, "vision.", prefix)
+
+
+def _decoder_table(config: DecoderConfig, checkpoint: Checkpoint, prefix: str) -> Table:
+    family = DECODER_FAMILIES[config.model_type]
+    model = family.model(config)
+    (output,) = model["output"]
+    if config.tie_word_embeddings and prefix + output.tensor not in checkpoint.tensors:
+        model["output"] = model["tok_embeddings"]
+    layers = _layers(
+        family.layer(config), config.num_hidden_layers, family.layer_prefix, prefix, checkpoint
+    )
+    return renamed({**model, **layers}, "decoder.", prefix)
+
+
+def _layers(layer: Table, count: int, layer_prefix: str, prefix: str, files: Checkpoint) -> Table:
+    if count > len(files.tensors):  # before a table of that many layers is built
+        raise CheckpointError(
+            f"{files.path}: expected {count} layers ({prefix}{layer_prefix.format('N')}) by "
+            f"num_hidden_layers, got {len(files.tensors)} tensors in all"
+        )
+    table: Table = {}
+    for number in range(count):
+        table.update(renamed(layer, f"layers.{number}.", layer_prefix.format(number)))
+    return table
+
+
+def _check_tensors(table: Table, checkpoint: Checkpoint) -> None:
+    problems = []
+    for rows in {rows.tensor: rows for all_ in table.values() for rows in all_}.values():
+        tensor = checkpoint.tensors.get(rows.tensor)
+        where = f"{tensor.file.path if tensor else checkpoint.path}: tensor {rows.tensor!r}"
+        if tensor is None:
+            problems.append(f"{where}: expected shape {rows.shape}, got no such tensor")
+        elif tensor.shape != rows.shape:
+            problems.append(f"{where}: expected shape {rows.shape}, got {tensor.shape}")
+        elif tensor.dtype not in WEIGHT_DTYPES:
+            expected = ", ".join(WEIGHT_DTYPES)
+            problems.append(f"{where}: expected a dtype of {expected}, got {tensor.dtype}")
+    if problems:
+        listed = "\n".join(problems[:_MAX_LISTED])
+        more = len(problems) - _MAX_LISTED
+        raise CheckpointError(
+            f"{checkpoint.path}: {len(problems)} tensors do not fit config.json:\n{listed}"
+            + (f"\n... and {more} more" if more > 0 else "")
+        )
+
+
+def _row_ranges(rows: TensorRows, checkpoint: Checkpoint) -> list[RowRange]:
+    tensor: StoredTensor = checkpoint.tensors[rows.tensor]
+    dtype, row_bytes = WEIGHT_DTYPES[tensor.dtype], rows.cols * _ITEM_BYTES[tensor.dtype]
+    return [
+        RowRange(tensor.file, tensor.offset + part.start * row_bytes, dtype, len(part), rows.cols)
+        for part in (rows.ranges() if rows.ranges else [range(rows.rows)])
+    ]

@@ -1,0 +1,38 @@
+"""torch_dtype in all the forms that callers pass, without importing torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+_ALIASES = {"float": "float32", "half": "float16"}
+
+
+def parse_dtype(torch_dtype: Any, config: Any = None, *, stored: str = "float32") -> str:
+    """ "float32", "bfloat16" or "float16" from what `from_pretrained` was given.
+
+    Accepted are torch dtypes, numpy dtypes and types, and their names with or without "torch.";
+    "auto" is `config.torch_dtype` and, where that is not set, `stored`, the dtype of the
+    checkpoint. None is float32, as in the reference (transformers 4.37.2 loads in torch's
+    default dtype). Raises ValueError for anything else.
+    """
+    if torch_dtype is None:
+        return "float32"
+    name = _name_of(torch_dtype)
+    if name == "auto":
+        configured = getattr(config, "torch_dtype", None)
+        name = stored if configured is None else _name_of(configured)
+    name = _ALIASES.get(name, name)
+    if name not in DTYPES:
+        raise ValueError(
+            f"torch_dtype: expected 'auto' or a dtype of {', '.join(DTYPES)}, got {torch_dtype!r}"
+            + (f" (config.torch_dtype: {name})" if torch_dtype == "auto" else "")
+        )
+    return name
+
+
+def _name_of(dtype: Any) -> str:
+    # str(torch.bfloat16) is "torch.bfloat16"; numpy types have __name__, numpy dtypes name.
+    name = dtype.__name__ if isinstance(dtype, type) else getattr(dtype, "name", dtype)
+    return str(name).rpartition("torch.")[2]
