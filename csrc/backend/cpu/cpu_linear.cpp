@@ -232,8 +232,9 @@ void CpuBackend::run_linear(Tensor out, Tensor x, const Linear& linear, Epilogue
   const DType activation_type = activation_dtype(linear.dtype);
   check(x.dtype == activation_type, "x: expected ", name_of(activation_type), ", got ",
         name_of(x.dtype));
-  check(out.dtype == DType::kFloat32 || out.dtype == activation_type, "out: expected float32 or ",
-        name_of(activation_type), ", got ", name_of(out.dtype));
+  check(out.dtype == DType::kFloat32 || out.dtype == activation_type,
+        "out: expected float32 or the activation dtype ", name_of(activation_type), ", got ",
+        name_of(out.dtype));
   check(x.cols == linear.in_features, "x: expected ", linear.in_features, " columns, got ", x.cols);
   check(out.rows == x.rows && out.cols == linear.out_features, "out: expected shape (", x.rows,
         ", ", linear.out_features, "), got (", out.rows, ", ", out.cols, ")");
@@ -243,8 +244,9 @@ void CpuBackend::run_linear(Tensor out, Tensor x, const Linear& linear, Epilogue
   const std::int64_t panels = divide_up(linear.out_features, out_columns);
   const bool pairs = kernels.bfloat16_pairs && linear.dtype == DType::kBFloat16;
   const std::int64_t depth = pairs ? divide_up(x.cols, 2) * 2 : x.cols;
-  check(linear.weight.bytes() == panels * depth * kernels.panel_columns * size_of(linear.dtype),
-        "linear: the weight was prepared for another operation or backend");
+  check<InternalError>(
+      linear.weight.bytes() == panels * depth * kernels.panel_columns * size_of(linear.dtype),
+      "linear: the weight was prepared for another operation or backend");
   if (x.rows == 0) return;
 
   LinearArgs args{};

@@ -37,7 +37,7 @@ struct LinearArgs {
   std::int64_t rows;
   std::int64_t in_features;
   std::int64_t out_features;  ///< columns of out
-  DType out_dtype;
+  DType out_dtype;            ///< float32 or the activation dtype
   DType weight_dtype;
   Epilogue epilogue;
   Activation activation;

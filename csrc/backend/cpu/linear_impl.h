@@ -201,16 +201,19 @@ inline void add_rows(const LinearArgs& args, const float* c, std::int64_t row, i
   }
 }
 
+/// X is the activation dtype.
+template <class X>
 inline void finish_tile(const LinearArgs& args, float* c, std::int64_t row, int rows,
                         std::int64_t panel) {
   const float* bias = args.bias ? args.bias + panel * kPanelColumns : nullptr;
   const int activated = args.epilogue == Epilogue::kGated ? kPanelVectors / 2 : kPanelVectors;
   bias_and_activation(c, rows, bias, activated, args.activation);
-  if (args.epilogue == Epilogue::kAdd) return add_rows(args, c, row, rows, panel);
-  switch (args.out_dtype) {
-    case DType::kFloat32: return store_rows<float>(args, c, row, rows, panel);
-    case DType::kBFloat16: return store_rows<BFloat16>(args, c, row, rows, panel);
-    case DType::kFloat16: return store_rows<Float16>(args, c, row, rows, panel);
+  if (args.epilogue == Epilogue::kAdd) {
+    add_rows(args, c, row, rows, panel);
+  } else if (args.out_dtype == DType::kFloat32) {
+    store_rows<float>(args, c, row, rows, panel);
+  } else {
+    store_rows<X>(args, c, row, rows, panel);
   }
 }
 
@@ -265,7 +268,7 @@ void run_linear(const LinearArgs& args, std::int64_t row_begin, std::int64_t row
         } else {
           multiply(IsSame<X, void>{}, block);
         }
-        if (k + count == depth) finish_tile(args, c, row_begin + row, tile, panel);
+        if (k + count == depth) finish_tile<X>(args, c, row_begin + row, tile, panel);
       }
     }
   }

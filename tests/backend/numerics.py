@@ -1,0 +1,50 @@
+"""Rounding as the engine rounds, and float64 references."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+# Half a unit in the last place, relative.
+ROUNDING = {"float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
+
+
+def rounded(values: Array, dtype: str) -> Array:
+    """float32 values rounded to nearest even in `dtype`, as float32."""
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    if dtype == "float32":
+        return values
+    if dtype == "float16":
+        return values.astype(np.float16).astype(np.float32)
+    bits = values.view(np.uint32).astype(np.uint64)
+    upper = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    return (upper << 16).astype(np.uint32).view(np.float32)
+
+
+def erf(x: Array) -> Array:
+    return np.array([math.erf(value) for value in x.ravel()]).reshape(x.shape)
+
+
+def sigmoid(x: Array) -> Array:
+    return np.asarray(np.exp(-np.logaddexp(0.0, -x)))
+
+
+def activate(x: Array, activation: str) -> Array:
+    """The activation in float64."""
+    x = np.asarray(x, dtype=np.float64)
+    if activation == "gelu":
+        return np.asarray(0.5 * x * (1 + erf(x / math.sqrt(2))))
+    if activation == "gelu_tanh":
+        return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
+    if activation == "quick_gelu":
+        return x * sigmoid(1.702 * x)
+    if activation == "relu":
+        return np.maximum(x, 0)
+    if activation == "silu":
+        return x * sigmoid(x)
+    return x
