@@ -152,7 +152,8 @@ void bind_kernels(py::module_& module) {
       .def_property_readonly("dtype", [](const Linear& self) { return name_of(self.dtype); })
       .def_property_readonly("weight_bytes",
                              [](const Linear& self) { return self.weight.bytes(); });
-  py::class_<KernelBackend>(kernels, "Backend")
+  py::class_<KernelBackend> backend(kernels, "Backend");
+  backend
       .def(py::init([](const std::string& isa, std::int64_t padding) {
              return KernelBackend{make_cpu_backend(isa), padding};
            }),
@@ -173,6 +174,8 @@ void bind_kernels(py::module_& module) {
            py::arg("activation") = "silu", py::arg("out_dtype") = "float32")
       .def("linear_add", &linear_add, py::arg("residual"), py::arg("x"), py::arg("weight"),
            py::arg("scale") = std::nullopt);
+  bind_row_kernels(backend);
+  bind_attention_kernels(kernels, backend);
 }
 
 }  // namespace internvl::bind

@@ -40,6 +40,9 @@ class Matrix {
   std::int64_t padding_;
 };
 
+void bind_row_kernels(pybind11::class_<KernelBackend>& backend);
+void bind_attention_kernels(pybind11::module_& kernels, pybind11::class_<KernelBackend>& backend);
+
 /// "float32", "bfloat16", "float16"; throws InvalidArgument for other names.
 DType parse_dtype(const std::string& name);
 

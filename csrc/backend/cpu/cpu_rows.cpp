@@ -1,29 +1,152 @@
+// Operations that move, convert or normalise rows.
+#include <algorithm>
+#include <cstring>
+
 #include "backend/cpu/cpu_backend.h"
 #include "core/error.h"
+#include "core/thread_pool.h"
 
 namespace internvl::cpu {
+namespace {
 
-void CpuBackend::copy(Tensor, Tensor) const { throw InternalError("copy: not built yet"); }
+constexpr std::int64_t kTaskElements = 16384;  // worth waking a thread for
 
-void CpuBackend::patchify(Tensor, Tensor, std::int64_t, std::int64_t, std::int64_t,
-                          std::int64_t) const {
-  throw InternalError("patchify: not built yet");
+/// Calls body(begin, end) on ranges of rows of `cols` elements each, in parallel.
+template <class Body>
+void for_row_ranges(std::int64_t rows, std::int64_t cols, const Body& body) {
+  const std::int64_t range =
+      std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(1, cols));
+  parallel_for((rows + range - 1) / range, [&](std::int64_t task, int) {
+    body(task * range, std::min(rows, (task + 1) * range));
+  });
 }
 
-void CpuBackend::vision_embed(Tensor, Tensor, Tensor, Tensor) const {
-  throw InternalError("vision_embed: not built yet");
+template <class Body>
+void for_rows(std::int64_t rows, std::int64_t cols, const Body& body) {
+  for_row_ranges(rows, cols, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) body(row);
+  });
 }
 
-void CpuBackend::embed(Tensor, Tensor, const std::int32_t*) const {
-  throw InternalError("embed: not built yet");
+void check_shape(const char* what, const Tensor& tensor, std::int64_t rows, std::int64_t cols) {
+  check(tensor.rows == rows && tensor.cols == cols, what, ": expected shape (", rows, ", ", cols,
+        "), got (", tensor.rows, ", ", tensor.cols, ")");
 }
 
-void CpuBackend::norm(Tensor, Tensor, const Norm&) const {
-  throw InternalError("norm: not built yet");
+void check_float32(const char* what, const Tensor& tensor) {
+  check(tensor.dtype == DType::kFloat32, what, ": expected float32, got ", name_of(tensor.dtype));
 }
 
-void CpuBackend::pixel_shuffle(Tensor, Tensor, std::int64_t, std::int64_t, bool) const {
-  throw InternalError("pixel_shuffle: not built yet");
+void* at(const Tensor& tensor, std::int64_t row, std::int64_t col) {
+  return static_cast<std::byte*>(tensor.data) + (row * tensor.stride + col) * size_of(tensor.dtype);
+}
+
+}  // namespace
+
+void CpuBackend::copy(Tensor out, Tensor x) const {
+  check_shape("copy: out", out, x.rows, x.cols);
+  for_rows(x.rows, x.cols, [&](std::int64_t row) {
+    kernels_.rows.convert(at(out, row, 0), out.dtype, at(x, row, 0), x.dtype, x.cols);
+  });
+}
+
+void CpuBackend::patchify(Tensor out, Tensor pixels, std::int64_t channels, std::int64_t height,
+                          std::int64_t width, std::int64_t patch) const {
+  const std::int64_t across = width / patch;
+  const std::int64_t patches = height / patch * across;
+  const std::int64_t used = channels * patch * patch;
+  check_shape("patchify: pixels", pixels, pixels.rows, channels * height * width);
+  check_shape("patchify: out", out, pixels.rows * patches, std::max(out.cols, used));
+  for_rows(out.rows, out.cols, [&](std::int64_t row) {
+    const std::int64_t tile = row / patches;
+    const std::int64_t top = row % patches / across * patch;
+    const std::int64_t left = row % patches % across * patch;
+    for (std::int64_t line = 0; line < channels * patch; ++line) {  // (channel, y)
+      const std::int64_t y = line / patch * height + top + line % patch;
+      kernels_.rows.convert(at(out, row, line * patch), out.dtype,
+                            at(pixels, tile, y * width + left), pixels.dtype, patch);
+    }
+    std::memset(at(out, row, used), 0, (out.cols - used) * size_of(out.dtype));
+  });
+}
+
+void CpuBackend::vision_embed(Tensor hidden, Tensor patches, Tensor class_embedding,
+                              Tensor position) const {
+  const std::int64_t tokens = position.rows;
+  check_shape("vision_embed: class_embedding", class_embedding, 1, hidden.cols);
+  check_shape("vision_embed: position", position, tokens, hidden.cols);
+  check(tokens >= 1 && hidden.rows % tokens == 0, "vision_embed: hidden: expected a multiple of ",
+        tokens, " rows, got ", hidden.rows);
+  check_shape("vision_embed: patches", patches, hidden.rows / tokens * (tokens - 1), hidden.cols);
+  check_float32("vision_embed: hidden", hidden);
+  check_float32("vision_embed: patches", patches);
+  check_float32("vision_embed: class_embedding", class_embedding);
+  check_float32("vision_embed: position", position);
+  for_rows(hidden.rows, hidden.cols, [&](std::int64_t row) {
+    const std::int64_t tile = row / tokens;
+    const std::int64_t token = row % tokens;
+    const float* content = token == 0 ? class_embedding.row<float>(0)
+                                      : patches.row<float>(tile * (tokens - 1) + token - 1);
+    const float* where = position.row<float>(token);
+    float* out = hidden.row<float>(row);
+    for (std::int64_t c = 0; c < hidden.cols; ++c) out[c] = content[c] + where[c];
+  });
+}
+
+void CpuBackend::embed(Tensor out, Tensor table, const std::int32_t* ids) const {
+  check_shape("embed: out", out, out.rows, table.cols);
+  check_float32("embed: out", out);
+  for_rows(out.rows, out.cols, [&](std::int64_t row) {
+    kernels_.rows.convert(at(out, row, 0), out.dtype, at(table, ids[row], 0), table.dtype,
+                          out.cols);
+  });
+}
+
+void CpuBackend::norm(Tensor out, Tensor x, const Norm& norm) const {
+  check_shape("norm: out", out, x.rows, x.cols);
+  check(norm.weight.bytes() == x.cols * sizeof(float), "norm: expected a weight of ", x.cols,
+        " values, got ", norm.weight.bytes() / sizeof(float));
+  check(norm.bias.bytes() == 0 || norm.bias.bytes() == x.cols * sizeof(float),
+        "norm: expected a bias of ", x.cols, " values, got ", norm.bias.bytes() / sizeof(float));
+  NormArgs args;
+  args.out = out.data;
+  args.x = x.data;
+  args.weight = norm.weight.as<float>();
+  args.bias = norm.bias.as<float>();
+  args.out_stride = out.stride;
+  args.x_stride = x.stride;
+  args.cols = x.cols;
+  args.out_dtype = out.dtype;
+  args.x_dtype = x.dtype;
+  args.eps = norm.eps;
+  args.centered = norm.kind == Norm::Kind::kLayer;
+  for_row_ranges(x.rows, x.cols, [&](std::int64_t begin, std::int64_t end) {
+    kernels_.rows.norm(args, begin, end);
+  });
+}
+
+void CpuBackend::pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
+                               bool transposed) const {
+  check(factor >= 1 && side >= 1 && side % factor == 0, "pixel_shuffle: expected a side that ",
+        factor, " divides, got ", side);
+  const std::int64_t tokens = side * side + 1;
+  const std::int64_t small = side / factor;
+  check(x.rows % tokens == 0, "pixel_shuffle: x: expected a multiple of ", tokens, " rows, got ",
+        x.rows);
+  check_shape("pixel_shuffle: out", out, x.rows / tokens * small * small, factor * factor * x.cols);
+  for_rows(out.rows, out.cols, [&](std::int64_t row) {
+    const std::int64_t tile = row / (small * small);
+    std::int64_t i = row % (small * small) / small;
+    std::int64_t j = row % small;
+    if (transposed) std::swap(i, j);
+    for (std::int64_t dy = 0; dy < factor; ++dy) {
+      for (std::int64_t dx = 0; dx < factor; ++dx) {
+        const std::int64_t from = tile * tokens + 1 + (i * factor + dy) * side + j * factor + dx;
+        kernels_.rows.convert(at(out, row, (dy * factor + dx) * x.cols), out.dtype, at(x, from, 0),
+                              x.dtype, x.cols);
+      }
+    }
+  });
 }
 
 }  // namespace internvl::cpu

@@ -58,9 +58,77 @@ struct LinearKernels {
 /// Rows of one task: with a block of the depth they fill half of a 1 MB L2 cache.
 constexpr std::int64_t kLinearRows = 240;
 
+/// Keys of a page; softmax goes on page by page.
+constexpr std::int64_t kPageKeys = 128;
+
+/// Stores keys and values of `count` tokens from `position` of a page on. Their rows are `stride`
+/// elements apart; `block` is what the page holds for one layer and key-value head.
+struct StoreKvArgs {
+  std::byte* block;
+  const void* keys;
+  const void* values;
+  std::int64_t stride;
+  std::int64_t position;
+  std::int64_t count;
+  std::int64_t head_dim;
+};
+
+/// Attention of `tokens` rows of `group` neighbouring query heads over one key-value head.
+struct AttentionArgs {
+  void* out;      ///< of the first token and head
+  const void* q;  ///< of the first token and head
+  std::int64_t out_stride;
+  std::int64_t q_stride;
+  std::int64_t tokens;
+  std::int64_t group;
+  std::int64_t head_dim;
+  const std::byte* const* pages;
+  std::size_t offset;    ///< of the block of this layer and head in every page
+  std::int64_t visible;  ///< keys that the first token sees
+  bool causal;           ///< each further token sees one key more
+  float scale;
+};
+
+/// For one dtype of activations; null where the instruction set does not have it.
+struct AttentionFunctions {
+  void (*store_kv)(const StoreKvArgs& args);
+  /// Rotates `count` heads that lie one behind the other; table = [cos | sin].
+  void (*rotate)(void* heads, const float* table, std::int64_t count, std::int64_t head_dim);
+  void (*attend)(const AttentionArgs& args, std::byte* scratch);
+};
+
+struct AttentionKernels {
+  std::size_t (*kv_block_bytes)(std::int64_t head_dim, DType dtype);
+  std::size_t (*scratch_bytes)(std::int64_t rows, std::int64_t head_dim);
+  AttentionFunctions float32;
+  AttentionFunctions bfloat16;
+};
+
+/// Norm over the columns of rows.
+struct NormArgs {
+  void* out;
+  const void* x;
+  const float* weight;
+  const float* bias;  ///< or null
+  std::int64_t out_stride;
+  std::int64_t x_stride;
+  std::int64_t cols;
+  DType out_dtype;
+  DType x_dtype;
+  float eps;
+  bool centered;  ///< layer norm: the mean is subtracted
+};
+
+struct RowKernels {
+  void (*convert)(void* out, DType out_dtype, const void* x, DType x_dtype, std::int64_t count);
+  void (*norm)(const NormArgs& args, std::int64_t row_begin, std::int64_t row_end);
+};
+
 struct Kernels {
   const char* isa;
   LinearKernels linear;
+  AttentionKernels attention;
+  RowKernels rows;
 };
 
 const Kernels& kernels_generic();

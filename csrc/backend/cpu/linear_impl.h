@@ -8,8 +8,6 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/math_impl.h"
 
-#define INTERNVL_UNROLL _Pragma("GCC unroll 8")
-
 namespace internvl::cpu {
 namespace INTERNVL_ISA {
 

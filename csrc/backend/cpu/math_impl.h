@@ -1,5 +1,7 @@
-// Elementary functions on the vectors of the simd_*.h that was included before.
+// Loops that become registers, and elementary functions on the vectors of the simd_*.h that was included before.
 #pragma once
+
+#define INTERNVL_UNROLL _Pragma("GCC unroll 8")
 
 namespace internvl::cpu {
 namespace INTERNVL_ISA {

@@ -23,6 +23,7 @@ inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 inline Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 inline Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+inline Vec sqrt(Vec a) { return _mm256_sqrt_ps(a); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
@@ -89,6 +90,10 @@ inline Vec load_partial(const Half* from, int count) {
   Half padded[kWidth] = {};
   std::memcpy(padded, from, count * sizeof(Half));
   return load(padded);
+}
+
+inline Vec keep_first(Vec a, int count) {
+  return _mm256_and_ps(a, _mm256_castsi256_ps(first(count)));
 }
 
 inline void store(float* to, Vec value) { _mm256_storeu_ps(to, value); }

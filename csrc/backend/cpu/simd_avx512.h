@@ -24,6 +24,7 @@ inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
 inline Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 inline Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+inline Vec sqrt(Vec a) { return _mm512_sqrt_ps(a); }
 /// a * b + c
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 /// b where either is NaN.
@@ -89,6 +90,9 @@ inline Vec load_partial(const BFloat16* from, int count) {
 inline Vec load_partial(const Float16* from, int count) {
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(count), from));
 }
+
+/// The first `count` lanes, 0 <= count <= kWidth, and zeros.
+inline Vec keep_first(Vec a, int count) { return _mm512_maskz_mov_ps(first(count), a); }
 
 inline void store(float* to, Vec value) { _mm512_storeu_ps(to, value); }
 inline void store(BFloat16* to, Vec value) {

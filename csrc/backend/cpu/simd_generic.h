@@ -21,6 +21,7 @@ inline Vec add(Vec a, Vec b) { return Eigen::internal::padd(a, b); }
 inline Vec sub(Vec a, Vec b) { return Eigen::internal::psub(a, b); }
 inline Vec mul(Vec a, Vec b) { return Eigen::internal::pmul(a, b); }
 inline Vec div(Vec a, Vec b) { return Eigen::internal::pdiv(a, b); }
+inline Vec sqrt(Vec a) { return Eigen::internal::psqrt(a); }
 inline Vec fma(Vec a, Vec b, Vec c) { return Eigen::internal::pmadd(a, b, c); }
 /// NaN where either is NaN.
 inline Vec max(Vec a, Vec b) { return Eigen::internal::pmax<Eigen::PropagateNaN>(a, b); }
@@ -63,6 +64,12 @@ inline void store_partial(T* to, Vec value, int count) {
 template <class Half>
 inline void store(Half* to, Vec value) {
   store_partial(to, value, kWidth);
+}
+
+inline Vec keep_first(Vec a, int count) {
+  float wide[kWidth];
+  store(wide, a);
+  return load_partial(wide, count);
 }
 
 inline void prefetch(const void* address) {
