@@ -1,4 +1,4 @@
-# make demo | test | sanitize | lint | format | bench | clean
+# make demo | test | lint | format | sanitize | aarch64 | bench | clean
 # Everything runs in .venv, which the first call makes; PYTHON picks the interpreter it is made of.
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ SANITIZED := build/sanitize
 SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so') \
            CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: demo test lint format sanitize bench clean
+.PHONY: demo test lint format sanitize aarch64 bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -24,6 +24,9 @@ format: $(VENV)/.tools
 # The same tests on a build with the address and undefined-behaviour sanitizers.
 sanitize: $(SANITIZED)/.installed
 	tools/sanitized $(BIN)/python $(SANITIZED)/site -m pytest $(TESTS)
+
+aarch64: $(VENV)/.tools
+	tools/check-aarch64
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
