@@ -19,6 +19,11 @@ py::bytes read(const MappedFile& file, std::size_t offset, std::size_t bytes) {
   return py::bytes(reinterpret_cast<const char*>(file.data()) + offset, bytes);
 }
 
+/// Not every path is UTF-8: like os.fsdecode.
+py::str path_of(const MappedFile& file) {
+  return py::reinterpret_steal<py::str>(PyUnicode_DecodeFSDefault(file.path().c_str()));
+}
+
 }  // namespace
 
 void bind_checkpoint(py::module_& module) {
@@ -29,7 +34,7 @@ void bind_checkpoint(py::module_& module) {
            }),
            py::arg("path"),
            "Raises CheckpointError, with the system's reason, when the file cannot be mapped.")
-      .def_property_readonly("path", &MappedFile::path)
+      .def_property_readonly("path", &path_of, "As it was given.")
       .def_property_readonly("size", &MappedFile::size, "Bytes in the file.")
       .def("__len__", &MappedFile::size)
       .def("read", &read, py::arg("offset"), py::arg("bytes"),

@@ -185,8 +185,7 @@ def _nested_decoder_config(value: object) -> DecoderConfig:
 
 
 CONFIGS: dict[str, type[PretrainedConfig]] = {
-    config.model_type: config
-    for config in (InternVLChatConfig, InternVisionConfig, InternLM2Config, LlamaConfig)
+    config.model_type: config for config in (InternVLChatConfig, InternVisionConfig)
 }
 
 

@@ -67,8 +67,8 @@ def tile_size(config: InternVLChatConfig) -> int:
 
 def num_image_token(config: InternVLChatConfig) -> int:
     """Tokens that one tile becomes."""
-    patches = (tile_size(config) // config.vision_config.patch_size) ** 2
-    return int(patches * config.downsample_ratio**2)
+    side = tile_size(config) // config.vision_config.patch_size
+    return (side // config.downsample_factor) ** 2
 
 
 def _vision(config: InternVisionConfig) -> dict[str, Any]:
@@ -141,10 +141,10 @@ def _rope_scaling(config: DecoderConfig, head_dim: int) -> dict[str, Any]:
 
 def _check_unsupported(config: InternVLChatConfig) -> None:
     for name in ("use_backbone_lora", "use_llm_lora"):
-        if _integer(config, name, 0) != 0:
+        if getattr(config, name):
             raise ValueError(
-                f"{_name(config)}.{name}: expected 0, got {getattr(config, name)}: merge the LoRA "
-                "weights into the model and save it with 0 first"
+                f"{_name(config)}.{name}: expected 0, got {getattr(config, name)!r:.200}: merge the "
+                "LoRA weights into the model and save it with 0 first"
             )
     if config.get("quantization_config") is not None:
         raise ValueError(

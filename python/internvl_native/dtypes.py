@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 DTYPES = ("float32", "bfloat16", "float16")
 
-_ALIASES = {"float": "float32", "half": "float16"}
+_ALIASES = {
+    "float": "float32",
+    "half": "float16",
+    "torch.float": "float32",
+    "torch.half": "float16",
+}
 
 
 def parse_dtype(torch_dtype: Any, config: Any = None, *, stored: str = "float32") -> str:
@@ -23,16 +29,22 @@ def parse_dtype(torch_dtype: Any, config: Any = None, *, stored: str = "float32"
     if name == "auto":
         configured = getattr(config, "torch_dtype", None)
         name = stored if configured is None else _name_of(configured)
-    name = _ALIASES.get(name, name)
     if name not in DTYPES:
+        expected = f"'auto' or a dtype of {', '.join(DTYPES)}"
         raise ValueError(
-            f"torch_dtype: expected 'auto' or a dtype of {', '.join(DTYPES)}, got {torch_dtype!r}"
-            + (f" (config.torch_dtype: {name})" if torch_dtype == "auto" else "")
+            f"torch_dtype: expected {expected}, got {torch_dtype!r:.200} ({name:.200})"
         )
     return name
 
 
+def torch_dtype_of(name: str) -> Any:
+    """torch's dtype of this name where torch is loaded, else the name."""
+    return getattr(sys.modules.get("torch"), name.rpartition(".")[2], name)
+
+
 def _name_of(dtype: Any) -> str:
+    if isinstance(dtype, str):
+        dtype = _ALIASES.get(dtype, dtype)
     # str(torch.bfloat16) is "torch.bfloat16"; numpy types have __name__, numpy dtypes name.
     name = dtype.__name__ if isinstance(dtype, type) else getattr(dtype, "name", dtype)
     return str(name).rpartition("torch.")[2]

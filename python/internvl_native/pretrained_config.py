@@ -6,10 +6,10 @@ from __future__ import annotations
 import copy
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from internvl_native.dtypes import torch_dtype_of
 from internvl_native.json_file import read_json_object
 
 CONFIG_NAME = "config.json"
@@ -94,9 +94,8 @@ class PretrainedConfig:
             if hasattr(type(self), name):
                 raise ValueError(f"{type(self).__name__}: {name!r} is not the name of a value")
             setattr(self, name, value)
-        if isinstance(self.torch_dtype, str) and "torch" in sys.modules:
-            name = self.torch_dtype.rpartition(".")[2]
-            self.torch_dtype = getattr(sys.modules["torch"], name, self.torch_dtype)
+        if isinstance(self.torch_dtype, str):
+            self.torch_dtype = torch_dtype_of(self.torch_dtype)
 
     @classmethod
     def _default_names(cls) -> list[str]:

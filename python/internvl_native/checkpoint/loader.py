@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from internvl_native._core import CheckpointError
-from internvl_native.checkpoint.safetensors import StoredTensor, read_safetensors
+from internvl_native.checkpoint.safetensors import WEIGHT_DTYPES, StoredTensor, read_safetensors
 from internvl_native.json_file import read_json_object
 
 _CONVERT = """\
@@ -28,6 +28,13 @@ class Checkpoint(NamedTuple):
 
     path: Path
     tensors: dict[str, StoredTensor]
+
+    @property
+    def dtype(self) -> str:
+        """That of the first tensor of weights, as `torch_dtype="auto"` takes it where the config
+        says nothing: "float32", "bfloat16" or "float16"."""
+        stored = (tensor.dtype for tensor in self.tensors.values())
+        return next((WEIGHT_DTYPES[dtype] for dtype in stored if dtype in WEIGHT_DTYPES), "float32")
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, variant: str | None = None) -> Checkpoint:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from internvl_native.configuration import CONFIGS, AutoConfig
+from internvl_native.dtypes import parse_dtype, torch_dtype_of
 from internvl_native.pretrained_config import PretrainedConfig
 
 _HARMLESS = frozenset(
@@ -58,7 +61,7 @@ class LoadOptions:
     """Return `(model, info)`, info a dict of missing_keys, unexpected_keys, mismatched_keys and
     error_msgs."""
     others: dict[str, Any] = field(default_factory=dict)
-    """Names that may be attributes of the config: see `override_config`."""
+    """Names that may be attributes of the config: see `load_config`."""
 
     @property
     def location(self) -> dict[str, Any]:
@@ -100,16 +103,38 @@ def load_options(kwargs: dict[str, Any]) -> LoadOptions:
     return LoadOptions(**known, others=others)
 
 
-def override_config(config: PretrainedConfig, options: LoadOptions, model_class: str) -> None:
-    """Sets the attributes of `config` that were given as keyword arguments.
+def load_config(folder: Path, options: LoadOptions, model_class: str) -> Any:
+    """The config to load the checkpoint in `folder` with: `config=`, or else its config.json.
 
-    As in transformers, this holds for a config that was read from the checkpoint, not for one
-    passed as `config=`. Raises TypeError for names that are no attributes.
+    As in transformers, other keyword arguments replace attributes of a config that was read, not
+    of one passed as an object; and `torch_dtype` is noted in the config. Raises TypeError for
+    names that are no attributes, and as `AutoConfig.from_pretrained` does.
     """
-    given = isinstance(options.config, PretrainedConfig)
-    unknown = options.others if given else config.override(options.others)
+    given = options.config
+    if given is None or isinstance(given, (str, os.PathLike)):
+        where = options.location if given else {}
+        config = AutoConfig.from_pretrained(given or folder, **where)
+        unknown = config.override(options.others)
+    else:
+        config, unknown = _as_config(given), options.others
     if unknown:
         raise TypeError(
             f"{model_class}.from_pretrained() got an unexpected keyword argument "
             f"{next(iter(unknown))!r}"
         )
+    if options.torch_dtype is not None:
+        config.torch_dtype = torch_dtype_of(parse_dtype(options.torch_dtype, config))
+    return config
+
+
+def _as_config(given: Any) -> PretrainedConfig:
+    """A config of this package; that of the reference's own code gives its values."""
+    if isinstance(given, PretrainedConfig):
+        return given
+    values = given.to_dict() if hasattr(given, "to_dict") else given
+    if not isinstance(values, dict) or values.get("model_type") not in CONFIGS:
+        raise ValueError(
+            f"config: expected a config of model_type {' or '.join(CONFIGS)}, "
+            f"got {type(given).__name__}"
+        )
+    return CONFIGS[values["model_type"]](**values)

@@ -27,6 +27,10 @@ DTYPE_BITS = {
 }  # fmt: skip
 
 
+WEIGHT_DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+"""The dtypes that weights may have, and their names in torch."""
+
+
 class StoredTensor(NamedTuple):
     """Where a tensor lies in a checkpoint."""
 
@@ -84,7 +88,9 @@ def _read_header(file: MappedFile) -> tuple[dict[str, Any], int]:
         return result
 
     header = parse_json_object(text, f"{file.path}: header", object_pairs_hook=unique)
-    metadata = header.get("__metadata__", {})
+    metadata = header.get("__metadata__")
+    if metadata is None:
+        return header, 8 + length
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise CheckpointError(f"{file.path}: expected __metadata__ to map strings to strings")
     return header, 8 + length
@@ -97,23 +103,22 @@ def _parse_entry(file: MappedFile, data_begin: int, name: str, entry: object) ->
     values: list[Any] = [entry.get(key) for key in ("dtype", "shape", "data_offsets")]
     dtype, shape, offsets = values
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        raise CheckpointError(f"{where}: expected a known dtype, got {dtype!r}")
+        raise CheckpointError(f"{where}: expected a known dtype, got {dtype!r:.200}")
     if not _is_sizes(shape):
-        raise CheckpointError(f"{where}: expected a shape of integers >= 0, got {shape!r}")
+        raise CheckpointError(f"{where}: expected a shape of integers >= 0, got {shape!r:.200}")
     if not _is_sizes(offsets) or len(offsets) != 2:
-        raise CheckpointError(f"{where}: expected two data_offsets >= 0, got {offsets!r}")
+        raise CheckpointError(f"{where}: expected two data_offsets >= 0, got {offsets!r:.200}")
     begin, end = offsets
     data_bytes = file.size - data_begin
     if begin > end or end > data_bytes:
         raise CheckpointError(
             f"{where}: expected data_offsets in ascending order within {data_bytes} bytes of "
-            f"data, got {offsets} (is the file truncated?)"
+            f"data, got {offsets!r:.200} (is the file truncated?)"
         )
-    bits = prod(shape) * DTYPE_BITS[dtype]
-    if (end - begin) * 8 != bits:
+    if (end - begin) * 8 != prod(shape) * DTYPE_BITS[dtype]:
         raise CheckpointError(
-            f"{where}: expected {bits / 8:g} bytes for {dtype} {tuple(shape)}, "
-            f"got {end - begin} by its data_offsets {offsets}"
+            f"{where}: expected data_offsets of the size of {dtype} {tuple(shape)!r:.200}, "
+            f"got {end - begin} bytes at {offsets}"
         )
     return StoredTensor(file, data_begin + begin, dtype, tuple(shape))
 

@@ -11,7 +11,7 @@ from internvl_native.checkpoint.internlm2 import INTERNLM2
 from internvl_native.checkpoint.llama import LLAMA
 from internvl_native.checkpoint.loader import Checkpoint
 from internvl_native.checkpoint.projector import projector
-from internvl_native.checkpoint.safetensors import StoredTensor
+from internvl_native.checkpoint.safetensors import DTYPE_BITS, WEIGHT_DTYPES
 from internvl_native.checkpoint.table import Table, TensorRows, renamed
 from internvl_native.configuration import (
     DecoderConfig,
@@ -23,8 +23,6 @@ from internvl_native.core_config import core_config
 logger = logging.getLogger(__name__)
 
 DECODER_FAMILIES = {"internlm2": INTERNLM2, "llama": LLAMA}
-WEIGHT_DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
-_ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4}
 _MAX_LISTED = 8
 
 
@@ -148,8 +146,8 @@ def _check_tensors(table: Table, checkpoint: Checkpoint) -> None:
 
 
 def _row_ranges(rows: TensorRows, checkpoint: Checkpoint) -> list[RowRange]:
-    tensor: StoredTensor = checkpoint.tensors[rows.tensor]
-    dtype, row_bytes = WEIGHT_DTYPES[tensor.dtype], rows.cols * _ITEM_BYTES[tensor.dtype]
+    tensor = checkpoint.tensors[rows.tensor]
+    dtype, row_bytes = WEIGHT_DTYPES[tensor.dtype], rows.cols * DTYPE_BITS[tensor.dtype] // 8
     return [
         RowRange(tensor.file, tensor.offset + part.start * row_bytes, dtype, len(part), rows.cols)
         for part in (rows.ranges() if rows.ranges else [range(rows.rows)])
