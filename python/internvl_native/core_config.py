@@ -143,8 +143,8 @@ def _check_unsupported(config: InternVLChatConfig) -> None:
     for name in ("use_backbone_lora", "use_llm_lora"):
         if getattr(config, name):
             raise ValueError(
-                f"{_name(config)}.{name}: expected 0, got {getattr(config, name)!r:.200}: merge the "
-                "LoRA weights into the model and save it with 0 first"
+                f"{_name(config)}.{name}: expected 0, got {getattr(config, name)!r:.200}: "
+                "merge the LoRA weights into the model and save it with 0 first"
             )
     if config.get("quantization_config") is not None:
         raise ValueError(

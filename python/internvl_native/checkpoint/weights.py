@@ -140,7 +140,7 @@ def _check_tensors(table: Table, checkpoint: Checkpoint) -> None:
         listed = "\n".join(problems[:_MAX_LISTED])
         more = len(problems) - _MAX_LISTED
         raise CheckpointError(
-            f"{checkpoint.path}: {len(problems)} tensors do not fit config.json:\n{listed}"
+            f"{checkpoint.path}: tensors that do not fit config.json: {len(problems)}\n{listed}"
             + (f"\n... and {more} more" if more > 0 else "")
         )
 
