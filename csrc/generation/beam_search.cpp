@@ -1,0 +1,137 @@
+// Beam search, beam sampling and group (diverse) beam search: a group is a beam search of its own
+// that is penalised for tokens which earlier groups chose in the same step; plain beam search has
+// one group. Reference: beam_search, beam_sample and group_beam_search.
+#include <algorithm>
+
+#include "generation/beam_scorer.h"
+#include "generation/decoding.h"
+
+namespace internvl {
+namespace {
+
+constexpr float kNotStarted = -1e9f;  // score of beams that start as copies of the first
+
+Sequences gather(const Sequences& sequences, const std::vector<std::int32_t>& rows) {
+  Sequences result;
+  for (std::int32_t row : rows) result.push_back(sequences[row]);
+  return result;
+}
+
+/// The rows of a group, for all prompts.
+std::vector<std::int32_t> rows_of(std::int64_t group, std::int64_t prompts,
+                                  const GenerationConfig& config) {
+  const std::int64_t group_size = config.num_beams / config.num_beam_groups;
+  std::vector<std::int32_t> rows;
+  for (std::int64_t prompt = 0; prompt < prompts; ++prompt) {
+    const std::int64_t first = prompt * config.num_beams + group * group_size;
+    for (std::int64_t i = 0; i < group_size; ++i) {
+      rows.push_back(static_cast<std::int32_t>(first + i));
+    }
+  }
+  return rows;
+}
+
+/// The continuations to choose from, best first, of a prompt's beams laid end to end.
+std::vector<Candidate> candidates_of(const Decoding& decoding, const float* totals,
+                                     std::int64_t beams, std::int64_t vocab_size,
+                                     std::int64_t prompt) {
+  const std::int64_t count = beams * vocab_size;
+  if (!decoding.config.do_sample) {
+    const auto eos_tokens = static_cast<std::int64_t>(decoding.config.eos_token_id.size());
+    return top_k(totals, count, std::min(count, std::max<std::int64_t>(2, 1 + eos_tokens) * beams));
+  }
+  std::vector<Candidate> sampled;
+  for (std::int64_t index : decoding.sampler.sample_without_replacement(
+           softmax(totals, count), std::min(count, 2 * beams), static_cast<std::uint32_t>(prompt),
+           decoding.step)) {
+    sampled.push_back({totals[index], index});
+  }
+  std::stable_sort(sampled.begin(), sampled.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+  return sampled;
+}
+
+/// The histories of all groups end to end, which is how the reference looks them up (for several
+/// groups it thereby finds those of another group; the values are kept as it returns them).
+Sequences concatenate(const std::vector<Sequences>& histories) {
+  Sequences all;
+  for (const Sequences& group : histories) all.insert(all.end(), group.begin(), group.end());
+  return all;
+}
+
+}  // namespace
+
+GenerationOutput beam_search(Decoding decoding) {
+  const GenerationConfig& config = decoding.config;
+  decoding.start(config.num_beams, config.output_hidden_states ? SequenceModel::KeepHidden::kAll
+                                                               : SequenceModel::KeepHidden::kNone);
+  const std::int64_t rows = decoding.logits.rows;
+  const std::int64_t vocab_size = decoding.logits.vocab_size;
+  const std::int64_t group_size = config.num_beams / config.num_beam_groups;
+
+  BeamScorer scorer(config, decoding.prompts);
+  std::vector<float> beam_scores(rows);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    beam_scores[r] = config.do_sample || r % group_size == 0 ? 0.0f : kNotStarted;
+  }
+  std::vector<Sequences> histories;  // by group; only kept for output_scores
+  if (config.output_scores) {
+    histories.assign(config.num_beam_groups, Sequences(decoding.prompts * group_size));
+  }
+
+  for (;;) {
+    Scores processed(rows, config.output_scores ? vocab_size : 0);
+    Sequence tokens(rows);
+    std::vector<std::int32_t> parents(rows);
+    Sequences group_tokens;
+    for (std::int64_t group = 0; group < config.num_beam_groups; ++group) {
+      const std::vector<std::int32_t> group_rows = rows_of(group, decoding.prompts, config);
+      const Sequences sequences = gather(decoding.sequences, group_rows);
+      Scores scores = gather_rows(decoding.logits, group_rows);
+      for (std::int64_t r = 0; r < scores.rows; ++r) log_softmax(scores.row(r), vocab_size);
+      const Step step{sequences, scores, group_tokens};
+      run_processors(decoding.processors, step);
+      run_processors(decoding.warpers, step);
+      for (std::int64_t r = 0; r < scores.rows; ++r) {
+        if (config.output_scores) {
+          std::copy_n(scores.row(r), vocab_size, processed.row(group_rows[r]));
+        }
+        std::for_each_n(scores.row(r), vocab_size,
+                        [beam = beam_scores[group_rows[r]]](float& score) { score += beam; });
+      }
+
+      std::vector<std::vector<Candidate>> candidates;
+      for (std::int64_t prompt = 0; prompt < decoding.prompts; ++prompt) {
+        candidates.push_back(candidates_of(decoding, scores.row(prompt * group_size), group_size,
+                                           vocab_size, prompt));
+      }
+      const NextBeams next =
+          scorer.process(group, sequences, candidates, vocab_size, concatenate(histories));
+
+      group_tokens.resize(decoding.prompts);
+      for (std::size_t i = 0; i < group_rows.size(); ++i) {
+        beam_scores[group_rows[i]] = next.scores[i];
+        tokens[group_rows[i]] = next.tokens[i];
+        parents[group_rows[i]] = group_rows[next.parents[i]];
+        group_tokens[i / group_size].push_back(next.tokens[i]);
+      }
+      if (config.output_scores) {
+        histories[group] = gather(histories[group], next.parents);
+        for (std::size_t i = 0; i < next.parents.size(); ++i) {
+          histories[group][i].push_back(next.parents[i]);
+        }
+      }
+    }
+    decoding.record(processed);
+
+    decoding.sequences = gather(decoding.sequences, parents);
+    for (std::int64_t r = 0; r < rows; ++r) decoding.sequences[r].push_back(tokens[r]);
+    if (scorer.all_done() || decoding.should_stop()) break;
+    decoding.reorder(parents);
+    decoding.advance(tokens);
+  }
+  scorer.finalize(decoding.sequences, beam_scores, concatenate(histories), decoding.output);
+  return std::move(decoding.output);
+}
+
+}  // namespace internvl

@@ -1,0 +1,110 @@
+#include "generation/decoding.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace internvl {
+
+Decoding::Decoding(SequenceModel& sequence_model, const GenerationConfig& generation_config,
+                   const GenerationHooks& generation_hooks)
+    : model(sequence_model),
+      config(generation_config),
+      hooks(generation_hooks),
+      processors(make_logits_processors(config, hooks.processors)),
+      warpers(config.do_sample ? make_logits_warpers(config) : LogitsProcessors()),
+      sampler(config.seed),
+      start_time_(std::chrono::steady_clock::now()) {}
+
+void Decoding::start(std::int64_t rows_per_prompt, SequenceModel::KeepHidden keep_hidden) {
+  poll();
+  prompts = model.batch_size();
+  logits = Scores(prompts, model.vocab_size());
+  keep_hidden_ = keep_hidden != SequenceModel::KeepHidden::kNone;
+  model.keep_hidden_states(keep_hidden);
+  model.prefill(logits.values.data());
+  if (keep_hidden_) hidden = model.hidden_states();
+  if (rows_per_prompt > 1) {
+    std::vector<std::int32_t> parents(prompts * rows_per_prompt);
+    for (std::size_t r = 0; r < parents.size(); ++r) {
+      parents[r] = static_cast<std::int32_t>(static_cast<std::int64_t>(r) / rows_per_prompt);
+    }
+    model.reorder(parents);
+    logits = gather_rows(logits, parents);
+    if (keep_hidden_) hidden = gather_rows(hidden, parents);
+  }
+  sequences.assign(logits.rows, {config.bos_token_id});
+}
+
+void Decoding::reorder(const std::vector<std::int32_t>& parents) {
+  bool identity = static_cast<std::int64_t>(parents.size()) == model.batch_size();
+  for (std::size_t r = 0; identity && r < parents.size(); ++r) {
+    identity = parents[r] == static_cast<std::int32_t>(r);
+  }
+  if (!identity) model.reorder(parents);
+}
+
+void Decoding::advance(const Sequence& tokens) {
+  poll();
+  const std::int64_t vocab_size = model.vocab_size();
+  std::vector<std::int32_t> inputs;
+  for (std::int64_t token : tokens) {
+    check(token >= 0 && token < vocab_size, "pad_token_id ", token, " is outside the vocabulary (",
+          vocab_size, "), and a finished row of the batch needs it.");
+    inputs.push_back(static_cast<std::int32_t>(token));
+  }
+  logits = Scores(static_cast<std::int64_t>(tokens.size()), vocab_size);
+  model.step(inputs.data(), logits.values.data());
+  if (keep_hidden_) hidden = model.hidden_states();
+  ++step;
+}
+
+void Decoding::record(const Scores& processed) {
+  if (config.output_logits) output.logits.push_back(logits);
+  if (config.output_scores) output.scores.push_back(processed);
+  if (config.output_hidden_states) output.hidden_states.push_back(hidden);
+}
+
+bool Decoding::is_eos(std::int64_t token) const {
+  const Sequence& eos = config.eos_token_id;
+  return std::find(eos.begin(), eos.end(), token) != eos.end();
+}
+
+bool Decoding::should_stop() const {
+  if (length() >= config.max_length) return true;
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_time_;
+  if (elapsed.count() > config.max_time) return true;
+  return hooks.should_stop && hooks.should_stop(sequences, output.scores);
+}
+
+void Decoding::poll() const {
+  if (hooks.poll) hooks.poll();
+}
+
+HiddenStates gather_rows(const HiddenStates& states, const std::vector<std::int32_t>& parents) {
+  HiddenStates result = states;
+  result.batch = static_cast<std::int64_t>(parents.size());
+  const std::int64_t row_size = states.tokens * states.hidden_size;
+  result.values.resize(states.layers * result.batch * row_size);
+  auto target = result.values.begin();
+  for (std::int64_t layer = 0; layer < states.layers; ++layer) {
+    for (std::int32_t parent : parents) {
+      const auto source = states.values.begin() + (layer * states.batch + parent) * row_size;
+      target = std::copy_n(source, row_size, target);
+    }
+  }
+  return result;
+}
+
+GenerationOutput generate(SequenceModel& model, const GenerationConfig& config,
+                          const GenerationHooks& hooks) {
+  Decoding decoding(model, config, hooks);
+  switch (config.search) {
+    case GenerationConfig::Search::kBeam: return beam_search(std::move(decoding));
+    case GenerationConfig::Search::kContrastive: return contrastive_search(std::move(decoding));
+    case GenerationConfig::Search::kToken: break;
+  }
+  return token_search(std::move(decoding));
+}
+
+}  // namespace internvl

@@ -1,0 +1,61 @@
+// What all searches share: the growing sequences, the model's last logits, the stop conditions and
+// the output.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "generation/generate.h"
+#include "generation/sampler.h"
+
+namespace internvl {
+
+class Decoding {
+ public:
+  Decoding(SequenceModel& model, const GenerationConfig& config, const GenerationHooks& hooks);
+
+  /// Prefills the prompts and repeats each of them `rows_per_prompt` times, side by side.
+  void start(std::int64_t rows_per_prompt, SequenceModel::KeepHidden keep_hidden);
+
+  /// Row r continues row parents[r]: the model only, the caller sees to `sequences`.
+  void reorder(const std::vector<std::int32_t>& parents);
+
+  /// Feeds a token a row to the model; `logits` and `hidden` are then those of the new position.
+  void advance(const Sequence& tokens);
+
+  /// Puts what output_logits, output_scores and output_hidden_states ask for into `output`.
+  void record(const Scores& processed);
+
+  bool is_eos(std::int64_t token) const;
+  bool should_stop() const;
+  std::int64_t length() const { return static_cast<std::int64_t>(sequences.front().size()); }
+
+  SequenceModel& model;
+  const GenerationConfig& config;
+  const GenerationHooks& hooks;
+  const LogitsProcessors processors;
+  const LogitsProcessors warpers;  ///< empty unless do_sample
+  const Sampler sampler;
+
+  std::int64_t prompts = 0;
+  std::uint32_t step = 0;
+  Sequences sequences;
+  Scores logits;
+  HiddenStates hidden;  ///< empty unless asked for
+  GenerationOutput output;
+
+ private:
+  void poll() const;
+
+  std::chrono::steady_clock::time_point start_time_;
+  bool keep_hidden_ = false;
+};
+
+HiddenStates gather_rows(const HiddenStates& states, const std::vector<std::int32_t>& parents);
+
+GenerationOutput token_search(Decoding decoding);
+GenerationOutput beam_search(Decoding decoding);
+GenerationOutput contrastive_search(Decoding decoding);
+
+}  // namespace internvl

@@ -1,0 +1,74 @@
+// What a call of generate() does. The Python side resolves defaults and validates; names are those
+// of the transformers GenerationConfig, whose behaviour (4.37.2) the searches reproduce.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace internvl {
+
+using Sequence = std::vector<std::int64_t>;
+using Sequences = std::vector<Sequence>;
+
+struct GenerationConfig {
+  enum class Search : std::uint8_t { kToken, kBeam, kContrastive };
+  enum class EarlyStopping : std::uint8_t { kFalse, kTrue, kNever };
+
+  Search search = Search::kToken;  ///< kToken: greedy, or sampling with do_sample
+  bool do_sample = false;
+  std::int64_t num_return_sequences = 1;
+  std::uint64_t seed = 0;
+
+  std::int64_t bos_token_id = 1;                              ///< every sequence begins with it
+  std::int64_t pad_token_id = 2;                              ///< what finished rows of a batch get
+  Sequence eos_token_id;                                      ///< each of them ends a sequence
+  std::int64_t max_length = 20;                               ///< tokens, the first one included
+  double max_time = std::numeric_limits<double>::infinity();  ///< seconds
+
+  // Beam search.
+  std::int64_t num_beams = 1;
+  std::int64_t num_beam_groups = 1;
+  double length_penalty = 1.0;
+  EarlyStopping early_stopping = EarlyStopping::kFalse;
+
+  // Contrastive search takes its number of candidates from top_k.
+  double penalty_alpha = 0.0;
+
+  // Logits processors, in the order in which they are applied.
+  std::vector<std::pair<Sequence, float>> sequence_bias;
+  double diversity_penalty = 0.0;
+  double repetition_penalty = 1.0;
+  std::int64_t no_repeat_ngram_size = 0;
+  Sequences bad_words_ids;
+  Sequence processed_eos_token_id;  ///< those that lengths act on: none after eos_token_id=None
+  std::int64_t min_length = 0;      ///< tokens, the first one included
+  std::int64_t min_new_tokens = 0;
+  std::optional<std::int64_t> forced_bos_token_id;
+  Sequence forced_eos_token_id;
+  bool remove_invalid_values = false;
+  std::optional<std::pair<std::int64_t, double>> exponential_decay_length_penalty;
+  Sequence suppress_tokens;
+  Sequence begin_suppress_tokens;
+  std::int64_t begin_index = 1;  ///< length at which begin_suppress_tokens applies
+  std::map<std::int64_t, std::int64_t> forced_decoder_ids;  ///< length -> token
+  bool renormalize_logits = false;
+
+  // Logits warpers: sampling only, after the processors.
+  double temperature = 1.0;
+  std::int64_t top_k = 0;  ///< 0: all
+  double top_p = 1.0;
+  double typical_p = 1.0;
+  double epsilon_cutoff = 0.0;
+  double eta_cutoff = 0.0;
+  std::int64_t min_tokens_to_keep = 1;
+
+  bool output_scores = false;
+  bool output_logits = false;
+  bool output_hidden_states = false;
+};
+
+}  // namespace internvl

@@ -1,0 +1,43 @@
+// One token a row and step: the best (greedy) or a random one (sampling). Reference: greedy_search
+// and sample.
+#include "generation/decoding.h"
+
+namespace internvl {
+
+GenerationOutput token_search(Decoding decoding) {
+  const GenerationConfig& config = decoding.config;
+  decoding.start(config.num_return_sequences, config.output_hidden_states
+                                                  ? SequenceModel::KeepHidden::kAll
+                                                  : SequenceModel::KeepHidden::kNone);
+  const std::int64_t rows = decoding.logits.rows;
+  const std::int64_t vocab_size = decoding.logits.vocab_size;
+  std::vector<bool> finished(rows);
+  for (;;) {
+    Scores scores = decoding.logits;
+    const Step step{decoding.sequences, scores, {}};
+    run_processors(decoding.processors, step);
+    run_processors(decoding.warpers, step);
+    decoding.record(scores);
+
+    Sequence tokens(rows, config.pad_token_id);
+    bool all_finished = true;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      if (!finished[r]) {
+        tokens[r] = config.do_sample
+                        ? decoding.sampler.sample(softmax(scores.row(r), vocab_size),
+                                                  static_cast<std::uint32_t>(r), decoding.step)
+                        : argmax(scores.row(r), vocab_size);
+      }
+      decoding.sequences[r].push_back(tokens[r]);
+      if (decoding.is_eos(tokens[r])) finished[r] = true;
+      all_finished = all_finished && finished[r];
+    }
+    if (decoding.hooks.put) decoding.hooks.put(tokens);
+    if (decoding.should_stop() || all_finished) break;
+    decoding.advance(tokens);
+  }
+  decoding.output.sequences = std::move(decoding.sequences);
+  return std::move(decoding.output);
+}
+
+}  // namespace internvl

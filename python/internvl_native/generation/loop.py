@@ -1,0 +1,193 @@
+"""Runs the engine's generation loop with Python's streamers, criteria and processors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .configuration import GENERATE_ARGUMENTS, GenerationConfig
+from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
+from .prepare import build_core_config, resolve_config
+from .stopping import stops
+
+__all__ = ["GenerationPlan", "generate", "prepare_generation"]
+
+
+class GenerationPlan:
+    """A checked call of ``generate``. Made by ``prepare_generation``; used once."""
+
+    def __init__(
+        self, core: _core.GenerationConfig, return_dict: bool, arguments: Mapping[str, Any]
+    ) -> None:
+        self._core = core
+        self._return_dict = return_dict
+        self._streamer = arguments["streamer"]
+        self._criteria = _as_list("stopping_criteria", arguments["stopping_criteria"])
+        self._processors = _as_list("logits_processor", arguments["logits_processor"])
+        self._allowed_tokens = arguments["prefix_allowed_tokens_fn"]
+
+    def run(
+        self, open_model: Callable[[], _core.SequenceModel], *, torch_tensors: bool = False
+    ) -> Any:
+        """Generates.
+
+        ``open_model()`` gives the model with its prompts set and not yet prefilled; it is called
+        here so that the streamer's ``end()`` follows its errors, too. With ``torch_tensors``,
+        results and what criteria and processors see are torch tensors, else numpy arrays.
+        """
+        to_user = _to_torch if torch_tensors else _identity
+        try:
+            model = open_model()
+            if self._streamer is not None:
+                prompt = np.full((model.batch_size(), 1), self._core.bos_token_id, dtype=np.int64)
+                self._streamer.put(_to_loaded_framework(prompt))
+            raw = _core.generate(
+                model,
+                self._core,
+                process_logits=self._process_logits(to_user),
+                allowed_tokens=self._allowed_tokens_hook(to_user),
+                put=self._put(),
+                should_stop=self._should_stop(to_user),
+            )
+        finally:
+            _end(self._streamer)
+        return self._result(raw, to_user)
+
+    def _result(self, raw: Mapping[str, Any], to_user: Callable[[Any], Any]) -> Any:
+        sequences = to_user(raw["sequences"])
+        if not self._return_dict:
+            return sequences
+        core = self._core
+        fields: dict[str, Any] = {"sequences": sequences}
+        if core.output_scores:
+            fields["scores"] = tuple(map(to_user, raw["scores"]))
+        if core.output_logits:
+            fields["logits"] = tuple(map(to_user, raw["logits"]))
+        if core.output_hidden_states:
+            steps = raw["hidden_states"]
+            fields["hidden_states"] = tuple(tuple(map(to_user, layers)) for layers in steps)
+        if core.search != core.Search.BEAM:
+            return GenerateDecoderOnlyOutput(**fields)
+        if core.output_scores:
+            fields["sequences_scores"] = to_user(raw["sequences_scores"])
+            fields["beam_indices"] = to_user(raw["beam_indices"])
+        return GenerateBeamDecoderOnlyOutput(**fields)
+
+    def _put(self) -> Callable[[Any], None] | None:
+        streamer = self._streamer
+        if streamer is None:
+            return None
+        return lambda tokens: streamer.put(_to_loaded_framework(tokens))
+
+    def _should_stop(self, to_user: Callable[[Any], Any]) -> Callable[[Any, Any], bool] | None:
+        if not self._criteria:
+            return None
+
+        def should_stop(input_ids: Any, scores: list[Any]) -> bool:
+            seen = tuple(map(to_user, scores)) if self._core.output_scores else None
+            ids = to_user(input_ids)
+            return any(stops(criterion, ids, seen) for criterion in self._criteria)
+
+        return should_stop
+
+    def _process_logits(self, to_user: Callable[[Any], Any]) -> Callable[[Any, Any], Any] | None:
+        if not self._processors:
+            return None
+
+        def process_logits(input_ids: Any, scores: Any) -> Any:
+            ids, changed = to_user(input_ids), to_user(scores)
+            for processor in self._processors:
+                changed = processor(ids, changed)
+            return np.asarray(changed, dtype=np.float32)
+
+        return process_logits
+
+    def _allowed_tokens_hook(
+        self, to_user: Callable[[Any], Any]
+    ) -> Callable[[int, Any], list[int]] | None:
+        function = self._allowed_tokens
+        if function is None:
+            return None
+        return lambda batch_id, ids: [int(token) for token in function(batch_id, to_user(ids))]
+
+
+def prepare_generation(
+    kwargs: Mapping[str, Any], *, model_config: Any, generation_config: Any = None
+) -> GenerationPlan:
+    """Checks the keywords of ``language_model.generate``; see the package's documentation."""
+    streamer = kwargs.get("streamer")
+    try:
+        arguments = {name: kwargs.get(name) for name in GENERATE_ARGUMENTS}
+        parameters = {k: v for k, v in kwargs.items() if k not in GENERATE_ARGUMENTS}
+        if arguments["assistant_model"] is not None:
+            raise NotImplementedError("Assisted generation (`assistant_model`) is not supported.")
+        defaults = GenerationConfig.from_model_config(model_config)
+        config = resolve_config(parameters, generation_config, defaults)
+        if streamer is not None:
+            if not (hasattr(streamer, "put") and hasattr(streamer, "end")):
+                raise TypeError(f"`streamer` has to have put() and end(), got {streamer!r}")
+            if config.num_beams > 1:
+                raise ValueError(
+                    "`streamer` cannot be used with beam search (yet!). Make sure that `num_beams` "
+                    "is set to 1."
+                )
+        core = build_core_config(config, defaults, _vocab_size(model_config))
+        return GenerationPlan(core, bool(config.return_dict_in_generate), arguments)
+    except BaseException:
+        _end(streamer)
+        raise
+
+
+def generate(
+    model: _core.SequenceModel,
+    kwargs: Mapping[str, Any],
+    *,
+    model_config: Any,
+    generation_config: Any = None,
+    torch_tensors: bool = False,
+) -> Any:
+    """``prepare_generation`` and ``run`` in one call."""
+    plan = prepare_generation(
+        kwargs, model_config=model_config, generation_config=generation_config
+    )
+    return plan.run(lambda: model, torch_tensors=torch_tensors)
+
+
+def _vocab_size(model_config: Any) -> int:
+    if isinstance(model_config, Mapping):
+        return int(model_config["vocab_size"])
+    return int(model_config.vocab_size)
+
+
+def _as_list(name: str, value: Any) -> list[Any]:
+    """A list of callables from None, one callable or several."""
+    if value is None:
+        return []
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    for item in items:
+        if not callable(item):
+            raise TypeError(f"`{name}` has to hold callables, got {item!r}")
+    return items
+
+
+def _end(streamer: Any) -> None:
+    if hasattr(streamer, "end"):
+        streamer.end()
+
+
+def _identity(array: Any) -> Any:
+    return array
+
+
+def _to_torch(array: Any) -> Any:
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def _to_loaded_framework(array: Any) -> Any:
+    return _to_torch(array) if "torch" in sys.modules else array
