@@ -1,7 +1,9 @@
 """The compiled engine. Private: the package's top level is the interface."""
 
 import os
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,4 +51,83 @@ def cut_pixel_values(
 ) -> NDArray[np.float32]: ...
 def cut_jpeg_pixel_values(
     data: bytes, size: tuple[int, int], grid: TileGrid, normalization: Normalization
+) -> NDArray[np.float32]: ...
+
+class SequenceModel(metaclass=type):  # noqa: UP050
+    """Subclasses give logits, see csrc/generation/sequence_model.h."""
+
+    class KeepHidden(metaclass=type):  # noqa: UP050
+        NONE: SequenceModel.KeepHidden
+        LAST: SequenceModel.KeepHidden
+        ALL: SequenceModel.KeepHidden
+
+    def __init__(self) -> None: ...
+    def vocab_size(self) -> int: ...
+    def batch_size(self) -> int: ...
+
+class GenerationConfig(metaclass=type):  # noqa: UP050
+    class Search(metaclass=type):  # noqa: UP050
+        TOKEN: GenerationConfig.Search
+        BEAM: GenerationConfig.Search
+        CONTRASTIVE: GenerationConfig.Search
+
+    class EarlyStopping(metaclass=type):  # noqa: UP050
+        FALSE: GenerationConfig.EarlyStopping
+        TRUE: GenerationConfig.EarlyStopping
+        NEVER: GenerationConfig.EarlyStopping
+
+    search: GenerationConfig.Search
+    do_sample: bool
+    num_return_sequences: int
+    seed: int
+    bos_token_id: int
+    pad_token_id: int
+    eos_token_id: list[int]
+    max_length: int
+    max_time: float
+    num_beams: int
+    num_beam_groups: int
+    length_penalty: float
+    early_stopping: GenerationConfig.EarlyStopping
+    penalty_alpha: float
+    sequence_bias: list[tuple[list[int], float]]
+    diversity_penalty: float
+    repetition_penalty: float
+    no_repeat_ngram_size: int
+    bad_words_ids: list[list[int]]
+    processed_eos_token_id: list[int]
+    min_length: int
+    min_new_tokens: int
+    forced_bos_token_id: int | None
+    forced_eos_token_id: list[int]
+    remove_invalid_values: bool
+    exponential_decay_length_penalty: tuple[int, float] | None
+    suppress_tokens: list[int]
+    begin_suppress_tokens: list[int]
+    begin_index: int
+    forced_decoder_ids: dict[int, int]
+    renormalize_logits: bool
+    temperature: float
+    top_k: int
+    top_p: float
+    typical_p: float
+    epsilon_cutoff: float
+    eta_cutoff: float
+    min_tokens_to_keep: int
+    output_scores: bool
+    output_logits: bool
+    output_hidden_states: bool
+
+    def __init__(self) -> None: ...
+
+def generate(
+    model: SequenceModel,
+    config: GenerationConfig,
+    process_logits: Callable[[NDArray[np.int64], NDArray[np.float32]], Any] | None = None,
+    allowed_tokens: Callable[[int, NDArray[np.int64]], list[int]] | None = None,
+    put: Callable[[NDArray[np.int64]], None] | None = None,
+    should_stop: Callable[[NDArray[np.int64], list[NDArray[np.float32]]], bool] | None = None,
+) -> dict[str, Any]: ...
+def process_scores(
+    config: GenerationConfig, sequences: list[list[int]], logits: NDArray[np.float32]
 ) -> NDArray[np.float32]: ...

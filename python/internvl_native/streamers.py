@@ -1,9 +1,9 @@
 """Streamers: objects that receive tokens while they are generated.
 
-``generate(..., streamer=s)`` calls ``s.put(tokens)`` first with the prompt, of shape (batch, 1) and
-holding the start token, then once a step with the new token of each row, shape (batch,); tokens have
-``.shape`` and ``.tolist()``. ``s.end()`` follows in every case, after an error too. Streamers of
-transformers work as well.
+``generate(..., streamer=s)`` calls ``s.put(tokens)`` first with the prompt, of shape (batch, 1)
+and holding the start token, then once a step with the new token of each row, shape (batch,);
+tokens have ``.shape`` and ``.tolist()``. ``s.end()`` follows in every case, after an error too.
+Streamers of transformers work as well.
 """
 
 from __future__ import annotations

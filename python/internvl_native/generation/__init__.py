@@ -7,16 +7,17 @@ How a model calls it::
 
 - ``kwargs``: what the reference passes to ``language_model.generate``, without embeddings and
   attention mask: parameters, ``streamer``, ``stopping_criteria``, ``logits_processor``, ...
-- ``generation_config``: None, or a ``GenerationConfig`` (ours or transformers'), which then replaces
-  the model's defaults, those of ``llm_config``.
+- ``generation_config``: None, or a ``GenerationConfig`` (ours or transformers'), which then
+  replaces the model's defaults, those of ``llm_config``.
 - ``model_config``: the language model's config (mapping or object) with ``vocab_size`` and the
   special tokens.
 - ``open_model()`` returns a ``_core.SequenceModel`` with its prompts set, not yet prefilled.
 
-``prepare_generation`` raises ValueError, TypeError or NotImplementedError for everything that can be
-wrong with the parameters, before any arithmetic; a streamer's ``end()`` is called in any case.
-The result is an array of sequences (rows, length), int64, that begin with ``bos_token_id``, or with
-``return_dict_in_generate`` a ``GenerateDecoderOnlyOutput`` or ``GenerateBeamDecoderOnlyOutput``.
+``prepare_generation`` raises ValueError, TypeError or NotImplementedError for everything that can
+be wrong with the parameters, before any arithmetic; a streamer's ``end()`` is called in any case.
+The result is an array of sequences (rows, length), int64, that begin with ``bos_token_id``, or
+with ``return_dict_in_generate`` an object of class ``GenerateDecoderOnlyOutput`` or
+``GenerateBeamDecoderOnlyOutput``.
 
 ``generate(model, kwargs, *, model_config, generation_config=None, torch_tensors=False)`` is both
 steps in one.

@@ -69,9 +69,7 @@ def build_core_config(
         core.penalty_alpha = finite_number("penalty_alpha", config.penalty_alpha)
         if core.top_k > vocab_size:
             raise ValueError(f"`top_k` ({core.top_k}) exceeds the vocabulary of {vocab_size}")
-    core.num_return_sequences = _sequence_count(
-        "num_return_sequences", config.num_return_sequences
-    )
+    core.num_return_sequences = _sequence_count("num_return_sequences", config.num_return_sequences)
     if config.return_dict_in_generate:
         if config.output_attentions:
             raise NotImplementedError("`output_attentions`: the engine does not keep attentions")
@@ -88,7 +86,7 @@ def _check_relations(config: GenerationConfig) -> None:
             f"`early_stopping` must be a boolean or 'never', but is {config.early_stopping}."
         )
     if config.num_beams is None:
-        config.num_beams = 1
+        config.update(num_beams=1)
     if config.num_beams != 1 and (config.diversity_penalty != 0.0 or config.num_beam_groups != 1):
         prefix = (
             "`diversity_penalty` is not 0.0 or `num_beam_groups` is not 1, triggering group beam "
@@ -130,9 +128,7 @@ def _set_special_tokens(
     if config.eos_token_id is None:
         eos = tokens("eos_token_id", defaults.eos_token_id)
     if eos and pad is None:
-        raise ValueError(
-            "If `eos_token_id` is defined, make sure that `pad_token_id` is defined."
-        )
+        raise ValueError("If `eos_token_id` is defined, make sure that `pad_token_id` is defined.")
     core.eos_token_id = eos
     core.pad_token_id = 0 if pad is None else integer("pad_token_id", pad)
 

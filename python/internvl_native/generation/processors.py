@@ -200,9 +200,7 @@ def _temperature(temperature: Any) -> float:
             "next token scores will be invalid."
         )
         if isinstance(temperature, float) and temperature == 0.0:
-            message += (
-                " If you're looking for greedy decoding strategies, set `do_sample=False`."
-            )
+            message += " If you're looking for greedy decoding strategies, set `do_sample=False`."
         raise ValueError(message)
     return finite_number("temperature", temperature)
 

@@ -7,7 +7,14 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["finite_number", "integer", "positive_float", "resolve_token", "resolve_tokens", "tokens"]
+__all__ = [
+    "finite_number",
+    "integer",
+    "positive_float",
+    "resolve_token",
+    "resolve_tokens",
+    "tokens",
+]
 
 
 def integer(name: str, value: Any) -> int:
