@@ -14,6 +14,10 @@ Array = npt.NDArray[Any]
 ROUNDING = {"float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
 
 
+def random(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
+
+
 def rounded(values: Array, dtype: str) -> Array:
     """float32 values rounded to nearest even in `dtype`, as float32."""
     values = np.ascontiguousarray(values, dtype=np.float32)
@@ -48,3 +52,11 @@ def activate(x: Array, activation: str) -> Array:
     if activation == "silu":
         return x * sigmoid(x)
     return x
+
+
+def assert_close(actual: Array, expected: Array, bound: Array, dtype: str = "float32") -> None:
+    """Within `bound`, plus the rounding of a result stored in `dtype`."""
+    error = np.abs(actual - expected)
+    allowed = bound + ROUNDING[dtype] * (np.abs(expected) + bound) + 1e-37
+    worst = np.unravel_index(np.argmax(error - allowed), error.shape)
+    assert np.all(error <= allowed), (worst, actual[worst], expected[worst], allowed[worst])

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from internvl_native import _core
 
-from .numerics import ROUNDING, Array, activate, rounded
+from .numerics import ROUNDING, Array, activate, assert_close, random, rounded
 
 DTYPES = ["float32", "bfloat16", "float16"]
 ACTIVATIONS = ["none", "gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
@@ -28,10 +28,6 @@ ACTIVATION_ERROR = 4e-7
 STEEPEST = 1.13
 
 
-def random(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
-
-
 def product(backend: Any, x: Array, w: Array, b: Array | None, dtype: str) -> tuple[Array, Array]:
     """x W^T + b in float64 on the rounded operands, and the bound of a float32 sum's error."""
     x64 = rounded(x, backend.activation_dtype(dtype)).astype(np.float64)
@@ -40,14 +36,6 @@ def product(backend: Any, x: Array, w: Array, b: Array | None, dtype: str) -> tu
     y = x64 @ w64.T + bias
     terms = np.abs(x64) @ np.abs(w64).T + np.abs(bias)
     return y, (2 * x.shape[1] + 2) * U * terms
-
-
-def assert_close(actual: Array, expected: Array, bound: Array, dtype: str = "float32") -> None:
-    """Within `bound`, plus the rounding of a result stored in `dtype`."""
-    error = np.abs(actual - expected)
-    allowed = bound + ROUNDING[dtype] * (np.abs(expected) + bound) + 1e-37
-    worst = np.unravel_index(np.argmax(error - allowed), error.shape)
-    assert np.all(error <= allowed), (worst, actual[worst], expected[worst], allowed[worst])
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 63, 588, 2049])

@@ -32,13 +32,6 @@ const AttentionFunctions& functions_of(const AttentionKernels& kernels, DType dt
   return functions;
 }
 
-/// head_dim, of a matrix whose columns are `heads` heads.
-std::int64_t head_dim_of(const Tensor& qkv, std::int64_t heads) {
-  check(heads >= 1 && qkv.cols % (2 * heads) == 0, "attention: qkv: expected a multiple of ",
-        2 * heads, " columns for ", heads, " heads of even size, got ", qkv.cols);
-  return qkv.cols / heads;
-}
-
 void check_cached(const Tensor& qkv, const KvShape& shape, std::int64_t heads) {
   check(shape.kv_heads >= 1 && heads >= 1 && heads % shape.kv_heads == 0,
         "attention: expected heads in equal groups, got ", heads, " heads for ", shape.kv_heads,
@@ -78,8 +71,10 @@ void CpuBackend::attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int
                            float scale) const {
   const AttentionKernels& kernels = kernels_.attention;
   const AttentionFunctions& functions = functions_of(kernels, qkv.dtype);
-  const std::int64_t head_dim = head_dim_of(qkv, 3 * heads);
-  const std::int64_t width = heads * head_dim;
+  check(heads >= 1 && qkv.cols % (6 * heads) == 0, "attention: qkv: expected a multiple of ",
+        6 * heads, " columns (q, k and v of ", heads, " heads of even size), got ", qkv.cols);
+  const std::int64_t width = qkv.cols / 3;
+  const std::int64_t head_dim = width / heads;
   check_out(out, qkv, width);
   check(tokens >= 1 && qkv.rows % tokens == 0, "attention: qkv: expected a multiple of ", tokens,
         " rows, got ", qkv.rows);

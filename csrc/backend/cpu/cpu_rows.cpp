@@ -112,7 +112,7 @@ void CpuBackend::norm(Tensor out, Tensor x, const Norm& norm) const {
   args.out = out.data;
   args.x = x.data;
   args.weight = norm.weight.as<float>();
-  args.bias = norm.bias.as<float>();
+  args.bias = norm.bias.bytes() == 0 ? nullptr : norm.bias.as<float>();
   args.out_stride = out.stride;
   args.x_stride = x.stride;
   args.cols = x.cols;

@@ -1,0 +1,150 @@
+"""Operations on rows against float64 or exact references. u = 2^-24."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from internvl_native import _core
+
+from .numerics import ROUNDING, Array, assert_close, random, rounded
+
+DTYPES = ["float32", "bfloat16", "float16"]
+U = ROUNDING["float32"]
+
+
+@pytest.mark.parametrize("out_dtype", DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cols", [1, 15, 64, 1023])
+def test_copy(backend: Any, cols: int, dtype: str, out_dtype: str) -> None:
+    x = random(33, cols)
+    expected = rounded(rounded(x, dtype), out_dtype)
+    np.testing.assert_array_equal(backend.copy(x, dtype, out_dtype), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("tiles", "channels", "height", "width", "patch"),
+    [(1, 3, 28, 28, 14), (2, 3, 45, 30, 14), (2, 1, 8, 12, 4), (1, 3, 5, 5, 1)],
+)
+def test_patchify(
+    backend: Any, tiles: int, channels: int, height: int, width: int, patch: int, dtype: str
+) -> None:
+    pixels = random(tiles, channels, height, width)
+    down, across = height // patch, width // patch
+    used = pixels[:, :, : down * patch, : across * patch]
+    grid = used.reshape(tiles, channels, down, patch, across, patch)
+    expected = grid.transpose(0, 2, 4, 1, 3, 5).reshape(tiles * down * across, -1)
+    flat = pixels.reshape(tiles, -1)
+    for spare in [0, 4]:
+        cols = expected.shape[1] + spare
+        actual = backend.patchify(flat, channels, height, width, patch, cols, dtype)
+        np.testing.assert_array_equal(actual[:, : cols - spare], rounded(expected, dtype))
+        np.testing.assert_array_equal(actual[:, cols - spare :], 0)
+
+
+def test_vision_embed(backend: Any) -> None:
+    patches, first, position = random(3 * 16, 70), random(1, 70, seed=1), random(17, 70, seed=2)
+    actual = backend.vision_embed(patches, first, position)
+    tokens = np.concatenate([np.tile(first, (3, 1, 1)), patches.reshape(3, 16, 70)], 1)
+    np.testing.assert_array_equal(actual, (tokens + position).reshape(-1, 70))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_embed(backend: Any, dtype: str) -> None:
+    table, ids = random(50, 129), [3, 49, 0, 3] * 9
+    np.testing.assert_array_equal(backend.embed(table, ids, dtype), rounded(table, dtype)[ids])
+
+
+def reference_norm(x: Array, kind: str, eps: float, w: Array, b: Array) -> tuple[Array, Array]:
+    """The norm in float64 and a bound: a sum of n squares is within (n + 4) u of itself, its root
+    within half of that, and the distances from the mean within (n + 2) u mean |x|."""
+    x = x.astype(np.float64)
+    n = x.shape[1]
+    center = x.mean(1, keepdims=True) if kind == "layer" else 0.0
+    slack = (n + 2) * U * np.abs(x).mean(1, keepdims=True) if kind == "layer" else 0.0
+    root = np.sqrt(((x - center) ** 2).mean(1, keepdims=True) + eps)
+    y = (x - center) / root * w + b
+    bound = (n + 8) * U * (np.abs(y) + np.abs(b)) + 2 * np.abs(w) * slack / root
+    return y, bound
+
+
+@pytest.mark.parametrize("kind", ["rms", "layer"])
+@pytest.mark.parametrize("cols", [1, 7, 16, 63, 64, 129, 1000, 3200])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_norm(backend: Any, dtype: str, cols: int, kind: str) -> None:
+    x = rounded(3 * random(19, cols) + 1, dtype)
+    w = random(cols, seed=1)
+    b = random(cols, seed=2) if kind == "layer" else np.zeros(cols, np.float32)
+    bias = b if kind == "layer" else np.zeros(0, np.float32)
+    expected, bound = reference_norm(x, kind, 1e-6, w, b)
+    for out_dtype in ["float32", "bfloat16"]:
+        actual = backend.norm(x, kind, 1e-6, w, bias, dtype, out_dtype)
+        assert_close(actual, expected, bound, out_dtype)
+    in_place = backend.norm(x, kind, 1e-6, w, bias, dtype, in_place=True)
+    np.testing.assert_array_equal(in_place, backend.norm(x, kind, 1e-6, w, bias, dtype, dtype))
+
+
+@pytest.mark.parametrize("kind", ["rms", "layer"])
+def test_norm_of_far_and_tiny_rows(backend: Any, kind: str) -> None:
+    """A mean far from zero does not cancel the variance, and eps carries rows of zeros."""
+    x = np.stack([random(300)[:] + 1000, np.zeros(300), 1e-12 * random(300)]).astype(np.float32)
+    w, b = np.ones(300, np.float32), np.zeros(300, np.float32)
+    assert_close(backend.norm(x, kind, 1e-5, w, b), *reference_norm(x, kind, 1e-5, w, b))
+
+
+@pytest.mark.parametrize("kind", ["rms", "layer"])
+def test_norm_rows_do_not_depend_on_batch_or_threads(
+    backend: Any, kind: str, restore_threads: None
+) -> None:
+    x, w, b = random(200, 999), random(999, seed=1), random(999, seed=2)
+    _core.set_num_threads(1)
+    whole = backend.norm(x, kind, 1e-6, w, b)
+    _core.set_num_threads(3)
+    for rows in [slice(0, 200), slice(5, 6), slice(17, 140)]:
+        np.testing.assert_array_equal(backend.norm(x[rows], kind, 1e-6, w, b), whole[rows])
+
+
+def reference_shuffle(x: Array, factor: int, transposed: bool) -> Array:
+    """The reference's pixel_shuffle, axis by axis (modeling_internvl_chat.py)."""
+    n, w, h, c = x.shape
+    x = x.reshape(n, w, h // factor, c * factor).transpose(0, 2, 1, 3)
+    x = x.reshape(n, h // factor, w // factor, c * factor * factor)
+    return x if transposed else x.transpose(0, 2, 1, 3)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("tiles", "side", "factor", "cols"), [(2, 4, 2, 3), (1, 32, 2, 20)])
+@pytest.mark.parametrize("factors", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_pixel_shuffle(
+    backend: Any,
+    dtype: str,
+    factors: int,
+    tiles: int,
+    side: int,
+    factor: int,
+    cols: int,
+    transposed: bool,
+) -> None:
+    factor **= factors
+    x = rounded(random(tiles * (side * side + 1), cols), dtype)
+    grid = x.reshape(tiles, side * side + 1, cols)[:, 1:].reshape(tiles, side, side, cols)
+    expected = reference_shuffle(grid, factor, transposed).reshape(-1, cols * factor * factor)
+    actual = backend.pixel_shuffle(x, side, factor, transposed, dtype, dtype)
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_errors_say_what_was_expected(backend: Any) -> None:
+    x, w = random(3, 8), random(8)
+    with pytest.raises(ValueError, match="norm: expected a weight of 8 values, got 7"):
+        backend.norm(x, "rms", 1e-6, w[:7])
+    with pytest.raises(ValueError, match="norm: expected a bias of 8 values, got 7"):
+        backend.norm(x, "layer", 1e-6, w, w[:7])
+    with pytest.raises(ValueError, match="expected a side that 2 divides, got 3"):
+        backend.pixel_shuffle(random(10, 4), 3, 2, False)
+    with pytest.raises(
+        ValueError, match=r"patchify: pixels: expected shape \(3, 48\), got \(3, 8\)"
+    ):
+        backend.patchify(x, 3, 4, 4, 2, 12)
