@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from internvl_native.json_file import read_json_object
 from internvl_native.tokenization import files
 from internvl_native.tokenization.tokenizer import (
     InternLM2Tokenizer,
@@ -36,7 +37,7 @@ class AutoTokenizer:
         class that is not supported.
         """
         folder = files.checkpoint_folder(pretrained_model_name_or_path, keywords)
-        name = _class_name(files.read_json(folder / files.CONFIG))
+        name = _class_name(read_json_object(folder / files.CONFIG))
         known = name and _CLASSES.get(name[:-4] if name.endswith("Fast") else name)
         if not known:
             raise ValueError(

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from internvl_native._core import CheckpointError
+from internvl_native.checkpoint.resolve import resolve_checkpoint
+from internvl_native.json_file import read_json_object
 from internvl_native.tokenization.added_tokens import AddedToken, as_added_token
 from internvl_native.tokenization.special_tokens import SPECIAL_TOKENS_ATTRIBUTES
 
@@ -17,32 +19,16 @@ VOCABULARY = "tokenizer.model"
 
 def checkpoint_folder(name_or_path: str | os.PathLike[str], keywords: dict[str, Any]) -> Path:
     """Return the folder of a checkpoint; takes the keywords about downloads out of ``keywords``."""
-    subfolder = keywords.pop("subfolder", None) or ""
-    token = keywords.pop("use_auth_token", None)
-    hub = {
-        "revision": keywords.pop("revision", None),
-        "cache_dir": keywords.pop("cache_dir", None),
-        "local_files_only": keywords.pop("local_files_only", False),
-        "token": keywords.pop("token", token),
-    }
-    if os.path.isdir(name_or_path):
-        return Path(name_or_path) / subfolder
-    from internvl_native.checkpoint.resolve import resolve_checkpoint
-
-    return Path(resolve_checkpoint(name_or_path, **hub)) / subfolder
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in ``path``; ``CheckpointError`` names a missing or damaged file."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
+    old_token = keywords.pop("use_auth_token", None)
+    folder = resolve_checkpoint(
+        name_or_path,
+        revision=keywords.pop("revision", None),
+        cache_dir=keywords.pop("cache_dir", None),
+        local_files_only=keywords.pop("local_files_only", False),
+        token=keywords.pop("token", old_token),
+        files=(VOCABULARY, "*.json"),
+    )
+    return folder / (keywords.pop("subfolder", None) or "")
 
 
 def tokenizer_arguments(folder: Path, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +37,7 @@ def tokenizer_arguments(folder: Path, overrides: dict[str, Any]) -> dict[str, An
     ``added_tokens_decoder`` in tokenizer_config.json is complete where it exists; otherwise
     special_tokens_map.json, added_tokens.json and tokenizer.json are read, in this order.
     """
-    arguments = read_json(folder / CONFIG)
+    arguments = read_json_object(folder / CONFIG)
     saved = {k: v for k, v in arguments.items() if k != "added_tokens_decoder"}
     arguments.update(overrides)
     try:
@@ -89,7 +75,7 @@ def _merge_special_tokens(
     path = folder / "special_tokens_map.json"
     if not path.exists():
         return
-    for attribute, value in read_json(path).items():
+    for attribute, value in read_json_object(path).items():
         if overrides.get(attribute):
             continue
         if attribute == "additional_special_tokens":
@@ -107,11 +93,11 @@ def _listed_tokens(arguments: dict[str, Any], folder: Path) -> dict[int, AddedTo
             value = arguments[attribute] or []
             tokens = value if isinstance(value, (list, tuple)) else [value]
             special |= {str(as_added_token(token)) for token in tokens}
-        for content, index in read_json(path).items():
+        for content, index in read_json_object(path).items():
             decoder[int(index)] = AddedToken(content, special=content in special)
     path = folder / "tokenizer.json"
     if path.exists():
-        for token in read_json(path).get("added_tokens", []):
+        for token in read_json_object(path).get("added_tokens", []):
             decoder[int(token["id"])] = as_added_token(token)
     return decoder
 

@@ -40,8 +40,9 @@ def load_sentencepiece(
         raise CheckpointError(
             f"{vocab_file}: cannot read the sentencepiece model: {error}"
         ) from error
-    # Release 0.2.3 writes to stderr about the NUL piece that InternLM2's vocabulary has.
-    sentencepiece.SetMinLogLevel(2)
+    # Release 0.2.3 writes to stderr about the NUL piece of InternLM2; 0.1.99 has no such function.
+    if hasattr(sentencepiece, "SetMinLogLevel"):
+        sentencepiece.SetMinLogLevel(2)
     processor = sentencepiece.SentencePieceProcessor(**(sp_model_kwargs or {}))
     try:
         loaded = bool(serialized) and processor.LoadFromSerializedProto(serialized + overrides)
