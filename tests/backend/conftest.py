@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from internvl_native import _core
 
 # NaNs behind every row: they show up in results when an operation reads beyond a row, and the

@@ -93,7 +93,8 @@ def _read_index(index: Path) -> dict[str, str]:
     if not isinstance(shard_of, dict) or not shard_of:
         raise CheckpointError(f"{index}: expected an object 'weight_map', got {shard_of!r:.100}")
     for name, shard in shard_of.items():
-        if not isinstance(shard, str) or shard != os.path.basename(shard) or "\0" in shard:
+        is_name = isinstance(shard, str) and shard == os.path.basename(shard)
+        if not is_name or not shard.isprintable():
             raise CheckpointError(
                 f"{index}: tensor {name!r}: expected the name of a file in this folder, "
                 f"got {shard!r:.200}"

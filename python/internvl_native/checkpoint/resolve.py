@@ -42,12 +42,12 @@ def resolve_checkpoint(
     """
     name = os.fspath(name_or_path)
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         return path
     if path.is_file():
         raise CheckpointError(f"{name}: expected the folder of a checkpoint, got a file")
     if not isinstance(name_or_path, str) or not _is_hub_name(name):
-        raise CheckpointError(f"{name}: expected the folder of a checkpoint, got no such folder")
+        raise CheckpointError(f"{name!r}: expected the folder of a checkpoint, got no such folder")
     revision = revision or "main"
     for cache in _caches(cache_dir):
         snapshot = _find_snapshot(cache, name, revision)
