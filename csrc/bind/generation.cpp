@@ -3,6 +3,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
+
 #include "bind/bind.h"
 #include "core/error.h"
 #include "generation/generate.h"
@@ -45,7 +47,8 @@ void copy_checked(const FloatArray& source, const Shape& shape, float* target, c
   std::copy_n(source.data(), source.size(), target);
 }
 
-/// Calls the methods of a Python subclass; they exchange numpy arrays.
+/// Calls the methods of a Python subclass; they exchange numpy arrays. keep_hidden_states() gets
+/// "none", "last" or "all".
 class PySequenceModel : public SequenceModel {
  public:
   std::int64_t vocab_size() const override {
@@ -57,7 +60,9 @@ class PySequenceModel : public SequenceModel {
   }
 
   void keep_hidden_states(KeepHidden keep) override {
-    PYBIND11_OVERRIDE_PURE(void, SequenceModel, keep_hidden_states, keep);
+    const py::gil_scoped_acquire gil;
+    constexpr std::array<const char*, 3> names{"none", "last", "all"};
+    method("keep_hidden_states")(names[static_cast<std::size_t>(keep)]);
   }
 
   const HiddenStates& hidden_states() const override {
@@ -195,17 +200,8 @@ py::dict run(SequenceModel& model, const GenerationConfig& config, py::object pr
 
 void bind_config(py::module_& module) {
   using Config = GenerationConfig;
-  py::class_<Config> config(module, "GenerationConfig");
-  py::enum_<Config::Search>(config, "Search")
-      .value("TOKEN", Config::Search::kToken)
-      .value("BEAM", Config::Search::kBeam)
-      .value("CONTRASTIVE", Config::Search::kContrastive);
-  py::enum_<Config::EarlyStopping>(config, "EarlyStopping")
-      .value("FALSE", Config::EarlyStopping::kFalse)
-      .value("TRUE", Config::EarlyStopping::kTrue)
-      .value("NEVER", Config::EarlyStopping::kNever);
-  config.def(py::init<>())
-      .def_readwrite("search", &Config::search)
+  py::class_<Config>(module, "GenerationConfig")
+      .def(py::init<>())
       .def_readwrite("do_sample", &Config::do_sample)
       .def_readwrite("num_return_sequences", &Config::num_return_sequences)
       .def_readwrite("seed", &Config::seed)
@@ -251,12 +247,8 @@ void bind_config(py::module_& module) {
 }  // namespace
 
 void bind_generation(py::module_& module) {
-  py::class_<SequenceModel, PySequenceModel> model(module, "SequenceModel");
-  py::enum_<SequenceModel::KeepHidden>(model, "KeepHidden")
-      .value("NONE", SequenceModel::KeepHidden::kNone)
-      .value("LAST", SequenceModel::KeepHidden::kLast)
-      .value("ALL", SequenceModel::KeepHidden::kAll);
-  model.def(py::init<>())
+  py::class_<SequenceModel, PySequenceModel>(module, "SequenceModel")
+      .def(py::init<>())
       .def("vocab_size", &SequenceModel::vocab_size)
       .def("batch_size", &SequenceModel::batch_size);
   bind_config(module);

@@ -32,11 +32,11 @@ void BeamHypotheses::add(Sequence tokens, float sum_logprobs, std::int64_t lengt
 }
 
 bool BeamHypotheses::is_done(float best_sum_logprobs, std::int64_t length) const {
-  using EarlyStopping = GenerationConfig::EarlyStopping;
   if (static_cast<std::int64_t>(hypotheses_.size()) < capacity_) return false;
-  if (config_.early_stopping == EarlyStopping::kTrue) return true;
+  const bool never = !config_.early_stopping.has_value();
+  if (!never && *config_.early_stopping) return true;
   std::int64_t best_length = length;
-  if (config_.early_stopping == EarlyStopping::kNever && config_.length_penalty > 0.0) {
+  if (never && config_.length_penalty > 0.0) {
     best_length = config_.max_length - kPromptLength;
     check(best_length > 0, "early_stopping='never' needs max_length > ", kPromptLength, ", got ",
           config_.max_length, ".");

@@ -99,11 +99,8 @@ HiddenStates gather_rows(const HiddenStates& states, const std::vector<std::int3
 GenerationOutput generate(SequenceModel& model, const GenerationConfig& config,
                           const GenerationHooks& hooks) {
   Decoding decoding(model, config, hooks);
-  switch (config.search) {
-    case GenerationConfig::Search::kBeam: return beam_search(std::move(decoding));
-    case GenerationConfig::Search::kContrastive: return contrastive_search(std::move(decoding));
-    case GenerationConfig::Search::kToken: break;
-  }
+  if (config.num_beams > 1) return beam_search(std::move(decoding));
+  if (config.penalty_alpha > 0.0) return contrastive_search(std::move(decoding));
   return token_search(std::move(decoding));
 }
 

@@ -15,10 +15,6 @@ using Sequence = std::vector<std::int64_t>;
 using Sequences = std::vector<Sequence>;
 
 struct GenerationConfig {
-  enum class Search : std::uint8_t { kToken, kBeam, kContrastive };
-  enum class EarlyStopping : std::uint8_t { kFalse, kTrue, kNever };
-
-  Search search = Search::kToken;  ///< kToken: greedy, or sampling with do_sample
   bool do_sample = false;
   std::int64_t num_return_sequences = 1;
   std::uint64_t seed = 0;
@@ -29,13 +25,13 @@ struct GenerationConfig {
   std::int64_t max_length = 20;                               ///< tokens, the first one included
   double max_time = std::numeric_limits<double>::infinity();  ///< seconds
 
-  // Beam search.
+  // Beam search, if there are several beams.
   std::int64_t num_beams = 1;
   std::int64_t num_beam_groups = 1;
   double length_penalty = 1.0;
-  EarlyStopping early_stopping = EarlyStopping::kFalse;
+  std::optional<bool> early_stopping = false;  ///< nothing stands for "never"
 
-  // Contrastive search takes its number of candidates from top_k.
+  // Contrastive search, if positive. It takes its number of candidates from top_k.
   double penalty_alpha = 0.0;
 
   // Logits processors, in the order in which they are applied.

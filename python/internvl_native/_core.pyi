@@ -53,30 +53,14 @@ def cut_jpeg_pixel_values(
     data: bytes, size: tuple[int, int], grid: TileGrid, normalization: Normalization
 ) -> NDArray[np.float32]: ...
 
-class SequenceModel(metaclass=type):  # noqa: UP050
+class SequenceModel(metaclass=type):
     """Subclasses give logits, see csrc/generation/sequence_model.h."""
-
-    class KeepHidden(metaclass=type):  # noqa: UP050
-        NONE: SequenceModel.KeepHidden
-        LAST: SequenceModel.KeepHidden
-        ALL: SequenceModel.KeepHidden
 
     def __init__(self) -> None: ...
     def vocab_size(self) -> int: ...
     def batch_size(self) -> int: ...
 
-class GenerationConfig(metaclass=type):  # noqa: UP050
-    class Search(metaclass=type):  # noqa: UP050
-        TOKEN: GenerationConfig.Search
-        BEAM: GenerationConfig.Search
-        CONTRASTIVE: GenerationConfig.Search
-
-    class EarlyStopping(metaclass=type):  # noqa: UP050
-        FALSE: GenerationConfig.EarlyStopping
-        TRUE: GenerationConfig.EarlyStopping
-        NEVER: GenerationConfig.EarlyStopping
-
-    search: GenerationConfig.Search
+class GenerationConfig(metaclass=type):
     do_sample: bool
     num_return_sequences: int
     seed: int
@@ -88,7 +72,7 @@ class GenerationConfig(metaclass=type):  # noqa: UP050
     num_beams: int
     num_beam_groups: int
     length_penalty: float
-    early_stopping: GenerationConfig.EarlyStopping
+    early_stopping: bool | None
     penalty_alpha: float
     sequence_bias: list[tuple[list[int], float]]
     diversity_penalty: float

@@ -70,7 +70,7 @@ class GenerationPlan:
         if core.output_hidden_states:
             steps = raw["hidden_states"]
             fields["hidden_states"] = tuple(tuple(map(to_user, layers)) for layers in steps)
-        if core.search != core.Search.BEAM:
+        if core.num_beams == 1:
             return GenerateDecoderOnlyOutput(**fields)
         if core.output_scores:
             fields["sequences_scores"] = to_user(raw["sequences_scores"])

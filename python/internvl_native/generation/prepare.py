@@ -62,9 +62,9 @@ def build_core_config(
         core.seed = _seed(config)
     elif isinstance(config.temperature, float) and math.isnan(config.temperature):
         raise ValueError(f"`temperature` has to be a number, but is {config.temperature}")
-    if core.search == core.Search.BEAM:
+    if config.num_beams != 1:
         _set_beams(core, config)
-    elif core.search == core.Search.CONTRASTIVE:
+    elif _is_contrastive(config):
         core.top_k = integer("top_k", config.top_k)
         core.penalty_alpha = finite_number("penalty_alpha", config.penalty_alpha)
         if core.top_k > vocab_size:
@@ -161,17 +161,16 @@ def _set_search(core: _core.GenerationConfig, config: GenerationConfig) -> None:
     if config.guidance_scale is not None and config.guidance_scale != 1:
         raise NotImplementedError("`guidance_scale` is not supported.")
     if config.num_beams != 1:
-        core.search = core.Search.BEAM
         core.do_sample = config.do_sample is True
-    elif config.do_sample is not False:
-        core.do_sample = True
-    elif (
-        config.penalty_alpha is not None
-        and config.penalty_alpha > 0
-        and config.top_k is not None
-        and config.top_k > 1
-    ):
-        core.search = core.Search.CONTRASTIVE
+    else:
+        core.do_sample = config.do_sample is not False
+
+
+def _is_contrastive(config: GenerationConfig) -> bool:
+    if config.num_beams != 1 or config.do_sample is not False:
+        return False
+    alpha, top_k = config.penalty_alpha, config.top_k
+    return bool(alpha is not None and alpha > 0 and top_k is not None and top_k > 1)
 
 
 def _set_beams(core: _core.GenerationConfig, config: GenerationConfig) -> None:
@@ -184,9 +183,9 @@ def _set_beams(core: _core.GenerationConfig, config: GenerationConfig) -> None:
     core.num_beams = _sequence_count("num_beams", config.num_beams)
     core.num_beam_groups = integer("num_beam_groups", config.num_beam_groups)
     core.length_penalty = finite_number("length_penalty", config.length_penalty)
-    if config.early_stopping is not False:
-        stopping = core.EarlyStopping
-        core.early_stopping = stopping.TRUE if config.early_stopping is True else stopping.NEVER
+    # As in the reference, what is neither False nor True itself means "never".
+    stopping = config.early_stopping
+    core.early_stopping = stopping if isinstance(stopping, bool) else None
 
 
 def _sequence_count(name: str, value: Any) -> int:
