@@ -38,6 +38,7 @@ def tokenizer_arguments(folder: Path, overrides: dict[str, Any]) -> dict[str, An
     special_tokens_map.json, added_tokens.json and tokenizer.json are read, in this order.
     """
     arguments = read_json_object(folder / CONFIG)
+    _check_config(arguments, folder / CONFIG)
     saved = {k: v for k, v in arguments.items() if k != "added_tokens_decoder"}
     arguments.update(overrides)
     try:
@@ -46,6 +47,8 @@ def tokenizer_arguments(folder: Path, overrides: dict[str, Any]) -> dict[str, An
                 int(index): as_added_token(token)
                 for index, token in arguments["added_tokens_decoder"].items()
             }
+            if min(decoder, default=0) < 0:
+                raise ValueError(f"added_tokens_decoder: expected ids from 0, got {min(decoder)}")
             for attribute in set(SPECIAL_TOKENS_ATTRIBUTES[:-1]) & arguments.keys():
                 _link(arguments, attribute, decoder)
         else:
@@ -59,6 +62,26 @@ def tokenizer_arguments(folder: Path, overrides: dict[str, Any]) -> dict[str, An
         "vocab_file": str(folder / VOCABULARY),
         "saved_config": saved,
     }
+
+
+def _check_config(config: dict[str, Any], path: Path) -> None:
+    for name in ("padding_side", "truncation_side"):
+        if config.get(name, "left") not in ("left", "right"):
+            raise CheckpointError(f"{path}: {name}: expected left or right, got {config[name]!r}")
+    limit = config.get("model_max_length") or 0
+    if not isinstance(limit, (int, float)) or limit < 0:
+        raise CheckpointError(
+            f"{path}: model_max_length: expected a positive number, got {limit!r}"
+        )
+    for attribute in set(SPECIAL_TOKENS_ATTRIBUTES) & config.keys():
+        value = config[attribute]
+        is_list = attribute == "additional_special_tokens"
+        try:
+            tokens = list(value or []) if is_list else [value] if value is not None else []
+            for token in tokens:
+                as_added_token(token)
+        except TypeError as error:
+            raise CheckpointError(f"{path}: {attribute}: {error}") from error
 
 
 def _link(arguments: dict[str, Any], attribute: str, decoder: dict[int, AddedToken]) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from internvl_native.tokenization.batch_encoding import BatchEncoding, as_python
+from internvl_native.tokenization.codec import Codec
 from internvl_native.tokenization.options import TRUNCATIONS, EncodeOptions, side, strategy
-from internvl_native.tokenization.vocabulary import Vocabulary
 
 
-class ModelInputs(Vocabulary):
+class ModelInputs(Codec):
     """Builds the rows that a model reads."""
 
     model_input_names: list[str]

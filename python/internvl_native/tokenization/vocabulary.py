@@ -1,4 +1,4 @@
-"""Text, tokens and ids: sentencepiece for the text, added tokens on top.
+"""Tokens and ids: sentencepiece's pieces, and the added tokens on top of them.
 
 Behaves as ``PreTrainedTokenizer`` of transformers 4.37.2 (the "slow" tokenizers) does.
 """
@@ -6,7 +6,6 @@ Behaves as ``PreTrainedTokenizer`` of transformers 4.37.2 (the "slow" tokenizers
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from re import Pattern
@@ -75,8 +74,6 @@ class Vocabulary(SpecialTokens):
             if isinstance(token, AddedToken) or token not in self._added_tokens_encoder
         ]
         self._add_tokens(missing, special=True)
-
-    # Vocabulary
 
     @property
     def vocab_size(self) -> int:
@@ -175,73 +172,6 @@ class Vocabulary(SpecialTokens):
         self._splitter = compile_splitter(self._added_tokens_encoder)
         return next_id - first_id
 
-    # Text to ids
-
-    def tokenize(
-        self, text: str, *, split_special_tokens: bool | None = None, **unused: Any
-    ) -> list[str]:
-        """Return the tokens of ``text`` as strings, without adding special tokens.
-
-        ``split_special_tokens`` treats added tokens as plain text. Other keywords are reported
-        and ignored, as the reference does. Raises ``ValueError`` for lone surrogates.
-        """
-        for name in sorted(unused.keys() - {"add_special_tokens", "is_split_into_words", "pair"}):
-            warnings.warn(
-                f"tokenize: keyword {name!r} is not known and has no effect", stacklevel=2
-            )
-        if self.split_special_tokens if split_special_tokens is None else split_special_tokens:
-            return self._tokenize(text) if text else []
-        parts = self._splitter.split(text)
-        added = self._added_tokens_encoder
-        if not all(token.is_plain for token in self._added_tokens_decoder.values()):
-            parts = self._absorb_surroundings([part for part in parts if part])
-        tokens: list[str] = []
-        for part in parts:
-            if part in added:
-                tokens.append(part)
-            elif part:
-                tokens += self._tokenize(part)
-        return tokens
-
-    split_special_tokens = False
-
-    def _absorb_surroundings(self, parts: list[str]) -> list[str]:
-        """Apply ``lstrip``, ``rstrip`` and ``single_word`` of the added tokens among ``parts``."""
-        for i, part in enumerate(parts):
-            if part not in self._added_tokens_encoder:
-                continue
-            token = self._added_tokens_decoder[self._added_tokens_encoder[part]]
-            left = parts[i - 1] if i > 0 else ""
-            right = parts[i + 1] if i + 1 < len(parts) else ""
-            if token.rstrip and right:
-                parts[i + 1] = right.lstrip()
-            if token.lstrip and left:
-                parts[i - 1] = left.rstrip()
-            if token.single_word and left and left[-1] != " ":
-                parts[i - 1] += part
-                parts[i] = ""
-            elif token.single_word and right and right[0] != " ":
-                parts[i + 1] = part + parts[i + 1]
-                parts[i] = ""
-        return parts
-
-    def _tokenize(self, text: str) -> list[str]:
-        return self._pieces(text)
-
-    def _pieces(self, text: str) -> list[str]:
-        try:
-            pieces: list[str] = self.sp_model.encode(text, out_type=str)
-        except (RuntimeError, UnicodeError):
-            try:
-                text.encode("utf-8")
-            except UnicodeEncodeError as error:
-                raise ValueError(
-                    f"text: expected Unicode text, got a lone surrogate {text[error.start]!r} "
-                    f"at character {error.start} of {text[:40]!r}"
-                ) from None
-            raise
-        return pieces
-
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """Return the id of a token, or the ids of a list; unknown tokens give the id of unk."""
         if tokens is None:
@@ -250,8 +180,6 @@ class Vocabulary(SpecialTokens):
             index = self._added_tokens_encoder.get(tokens)
             return self.sp_model.piece_to_id(tokens) if index is None else index
         return [self.convert_tokens_to_ids(token) for token in tokens]
-
-    # Ids to text
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """Return the token of an id, or the tokens of a list of ids.
@@ -274,91 +202,3 @@ class Vocabulary(SpecialTokens):
                 f"token id: expected 0 to {self.vocab_size - 1} or an added token's id, got {index}"
             )
         return str(self.sp_model.id_to_piece(index))
-
-    def decode(
-        self,
-        token_ids: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None,
-        spaces_between_special_tokens: bool = True,
-        **unused: Any,
-    ) -> str:
-        """Return the text of ``token_ids`` (an id, a list, an array or a tensor).
-
-        Added tokens beyond the sentencepiece vocabulary, and added tokens that are not special,
-        stand apart; ``spaces_between_special_tokens`` joins with spaces there. Of a single id the
-        reference decodes the characters of its token one by one, hence so does this.
-        """
-        tokens = self.convert_ids_to_tokens(token_ids, skip_special_tokens)
-        apart = self._added_tokens_encoder.keys() - set(self.all_special_tokens)
-        apart |= {
-            token
-            for token in self.additional_special_tokens
-            if self.convert_tokens_to_ids(token) >= self.vocab_size
-        }
-        texts: list[str] = []
-        run: list[str] = []
-        for token in tokens:
-            if token not in apart:
-                run.append(token)
-                continue
-            if run:
-                texts += filter(None, [self.convert_tokens_to_string(run)])
-                run = []
-            texts.append(token)
-        if run:
-            texts.append(self.convert_tokens_to_string(run))
-        text = (" " if spaces_between_special_tokens else "").join(texts)
-        if clean_up_tokenization_spaces is None:
-            clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
-        return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
-
-    clean_up_tokenization_spaces = False
-
-    def batch_decode(
-        self,
-        sequences: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None,
-        **options: Any,
-    ) -> list[str]:
-        """Return the text of every row of ids."""
-        return [
-            self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, **options)
-            for row in as_python(sequences)
-        ]
-
-    def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        raise NotImplementedError
-
-    def _join(self, tokens: Iterable[str], space_before: Any) -> str:
-        """Decode runs of pieces between special tokens.
-
-        ``space_before(i)`` says whether a special token at ``i`` that follows no other puts a
-        space in front of the run before it, as the reference does.
-        """
-        special = set(self.all_special_tokens)
-        text = ""
-        run: list[str] = []
-        after_special = False
-        for i, token in enumerate(tokens):
-            if token not in special:
-                run.append(token)
-                after_special = False
-                continue
-            if not after_special and space_before(i):
-                text += " "
-            text += self._decode_pieces(run) + token
-            run = []
-            after_special = True
-        return text + self._decode_pieces(run)
-
-    def _decode_pieces(self, pieces: list[str]) -> str:
-        return str(self.sp_model.decode(pieces)) if pieces else ""
-
-    @staticmethod
-    def clean_up_tokenization(out_string: str) -> str:
-        """Remove the spaces before English punctuation and contractions."""
-        for spaced in (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"):
-            out_string = out_string.replace(spaced, spaced.strip(" "))
-        return out_string
