@@ -26,7 +26,7 @@ def parse_dtype(torch_dtype: Any, config: Any = None, *, stored: str = "float32"
     if torch_dtype is None:
         return "float32"
     name = _name_of(torch_dtype)
-    if name == "auto":
+    if is_auto(torch_dtype):
         configured = getattr(config, "torch_dtype", None)
         name = stored if configured is None else _name_of(configured)
     if name not in DTYPES:
@@ -35,6 +35,11 @@ def parse_dtype(torch_dtype: Any, config: Any = None, *, stored: str = "float32"
             f"torch_dtype: expected {expected}, got {torch_dtype!r:.200} ({name:.200})"
         )
     return name
+
+
+def is_auto(torch_dtype: Any) -> bool:
+    """Whether the dtype is left to the config and the checkpoint."""
+    return isinstance(torch_dtype, str) and torch_dtype == "auto"
 
 
 def torch_dtype_of(name: str) -> Any:

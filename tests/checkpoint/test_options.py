@@ -37,6 +37,7 @@ def test_what_is_honoured() -> None:
         "token": "t",
     }
     assert load_options({"dtype": "float16"}).torch_dtype == "float16"
+    assert load_options({"use_auth_token": True}).token is True
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,12 @@ def test_keyword_arguments_override_the_config() -> None:
 
 def test_a_config_that_is_passed() -> None:
     config = InternVLChatConfig(**chat_config())
-    assert load_config(DATA / "ckpt_ntk", load_options({"config": config}), MODEL) is config
+    loaded = load_config(
+        DATA / "ckpt_ntk", load_options({"config": config, "torch_dtype": "float16"}), MODEL
+    )
+    assert (loaded.torch_dtype, config.torch_dtype) == ("float16", None)
+    loaded.torch_dtype = None
+    assert loaded == config
     by_path = load_options({"config": str(DATA / "ckpt_rmsnorm")})
     assert load_config(DATA / "ckpt_ntk", by_path, MODEL).llm_config.hidden_size == 128
     foreign = SimpleNamespace(to_dict=config.to_dict)
@@ -99,4 +105,4 @@ def test_a_config_that_is_passed() -> None:
     with pytest.raises(ValueError, match="config: expected a config of model_type internvl_chat"):
         load_config(DATA, load_options({"config": 3}), MODEL)
     vision = InternVisionConfig()
-    assert load_config(DATA, load_options({"config": vision}), "InternVisionModel") is vision
+    assert load_config(DATA, load_options({"config": vision}), "InternVisionModel") == vision

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from internvl_native.configuration import CONFIGS, AutoConfig
-from internvl_native.dtypes import parse_dtype, torch_dtype_of
+from internvl_native.dtypes import is_auto, parse_dtype, torch_dtype_of
 from internvl_native.pretrained_config import PretrainedConfig
 
 _HARMLESS = frozenset(
@@ -21,7 +22,7 @@ _HARMLESS = frozenset(
         # there is no remote code to trust or to find
         "trust_remote_code", "code_revision",
         # downloads: huggingface_hub decides
-        "resume_download", "force_download", "proxies", "mirror", "use_auth_token",
+        "resume_download", "force_download", "proxies", "mirror",
         # how transformers calls itself
         "_from_auto", "_from_pipeline", "_commit_hash", "commit_hash", "adapter_kwargs",
     }
@@ -94,17 +95,19 @@ def load_options(kwargs: dict[str, Any]) -> LoadOptions:
     known = {name: value for name, value in kwargs.items() if name in _HONOURED}
     if "dtype" in kwargs:  # the name in newer releases of transformers
         known.setdefault("torch_dtype", kwargs["dtype"])
+    if "use_auth_token" in kwargs:  # and in older ones
+        known.setdefault("token", kwargs["use_auth_token"])
     known["subfolder"] = known.get("subfolder") or ""
     ignored = {
         *_HONOURED, *_HARMLESS, *_REFUSED_WHEN_TRUE, *_REFUSED_WHEN_GIVEN,
-        "use_safetensors", "dtype",
+        "use_safetensors", "dtype", "use_auth_token",
     }  # fmt: skip
     others = {name: value for name, value in kwargs.items() if name not in ignored}
     return LoadOptions(**known, others=others)
 
 
 def load_config(folder: Path, options: LoadOptions, model_class: str) -> Any:
-    """The config to load the checkpoint in `folder` with: `config=`, or else its config.json.
+    """The config to load the checkpoint in `folder` with: a copy of `config=`, or its config.json.
 
     As in transformers, other keyword arguments replace attributes of a config that was read, not
     of one passed as an object; and `torch_dtype` is noted in the config. Raises TypeError for
@@ -122,7 +125,7 @@ def load_config(folder: Path, options: LoadOptions, model_class: str) -> Any:
             f"{model_class}.from_pretrained() got an unexpected keyword argument "
             f"{next(iter(unknown))!r}"
         )
-    if options.torch_dtype is not None:
+    if options.torch_dtype is not None and not is_auto(options.torch_dtype):
         config.torch_dtype = torch_dtype_of(parse_dtype(options.torch_dtype, config))
     return config
 
@@ -130,7 +133,7 @@ def load_config(folder: Path, options: LoadOptions, model_class: str) -> Any:
 def _as_config(given: Any) -> PretrainedConfig:
     """A config of this package; that of the reference's own code gives its values."""
     if isinstance(given, PretrainedConfig):
-        return given
+        return copy.deepcopy(given)
     values = given.to_dict() if hasattr(given, "to_dict") else given
     if not isinstance(values, dict) or values.get("model_type") not in CONFIGS:
         raise ValueError(

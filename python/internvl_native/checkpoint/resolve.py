@@ -14,8 +14,6 @@ from internvl_native.json_file import read_json_object
 
 CONFIG_FILES = ("config.json", "generation_config.json")
 """Patterns of what a config needs."""
-TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "*.model")
-"""Patterns of what a tokenizer needs."""
 MODEL_FILES = ("*.json", "*.safetensors", "*.model")
 """Patterns of all that is needed."""
 
@@ -89,7 +87,7 @@ def _find_snapshot(cache: Path, name: str, revision: str) -> Path | None:
 def _is_complete(snapshot: Path, files: Sequence[str]) -> bool:
     """Whether the first pattern (and, for a model, the weights) are there: a snapshot that only
     the config or the tokenizer was read from holds nothing else."""
-    if not any(snapshot.glob(files[0])):
+    if not any(snapshot.rglob(files[0])):
         return False
     if "*.safetensors" not in files:
         return True
@@ -98,7 +96,7 @@ def _is_complete(snapshot: Path, files: Sequence[str]) -> bool:
         shards = read_json_object(index).get("weight_map")
         names = set(shards.values()) if isinstance(shards, dict) else set()
         return all((snapshot / str(shard)).exists() for shard in names)
-    return any(snapshot.glob("*.safetensors")) or any(snapshot.glob("pytorch_model*.bin"))
+    return any(snapshot.rglob("*.safetensors")) or any(snapshot.glob("pytorch_model*.bin"))
 
 
 def _is_offline() -> bool:

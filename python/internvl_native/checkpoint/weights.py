@@ -104,6 +104,7 @@ def _decoder_table(config: DecoderConfig, checkpoint: Checkpoint, prefix: str) -
     family = DECODER_FAMILIES[config.model_type]
     model = family.model(config)
     (output,) = model["output"]
+    # A tied checkpoint usually stores the embeddings only; an output layer of its own comes first.
     if config.tie_word_embeddings and prefix + output.tensor not in checkpoint.tensors:
         model["output"] = model["tok_embeddings"]
     layers = _layers(
