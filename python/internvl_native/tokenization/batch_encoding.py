@@ -12,6 +12,9 @@ import numpy as np
 class BatchEncoding(UserDict):  # type: ignore[type-arg]
     """``input_ids``, ``attention_mask`` and the other outputs, as items and as attributes."""
 
+    is_fast = False
+    encodings = None
+
     def __init__(
         self,
         data: Any = None,
@@ -20,9 +23,6 @@ class BatchEncoding(UserDict):  # type: ignore[type-arg]
     ) -> None:
         super().__init__(data)
         self.convert_to_tensors(tensor_type, prepend_batch_axis)
-
-    is_fast = False
-    encodings = None
 
     def __getitem__(self, key: Any) -> Any:
         """Return an output by its name, or the same slice of every output."""

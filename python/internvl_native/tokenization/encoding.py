@@ -42,14 +42,12 @@ class Encoder(ModelInputs):
         options["add_special_tokens"] = add_special_tokens
         if text is None and text_target is None:
             raise ValueError("text: expected a str or a list of str, got None")
-        encoded = None if text is None else self._encode_any(text, text_pair, dict(options))
-        if text_target is None:
-            assert encoded is not None
-            return encoded
-        labels = self._encode_any(text_target, text_pair_target, dict(options))
-        if encoded is None:
-            return labels
-        encoded["labels"] = labels["input_ids"]
+        if text is None:
+            return self._encode_any(text_target, text_pair_target, options)
+        encoded = self._encode_any(text, text_pair, dict(options))
+        if text_target is not None:
+            labels = self._encode_any(text_target, text_pair_target, options)
+            encoded["labels"] = labels["input_ids"]
         return encoded
 
     def _encode_any(self, text: Any, text_pair: Any, options: dict[str, Any]) -> BatchEncoding:
