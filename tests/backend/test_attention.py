@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+
 from internvl_native import _core
 
 from .conftest import PADDING
@@ -36,7 +37,7 @@ def engines() -> dict[str, Engine]:
     return found
 
 
-@pytest.fixture(params=engines().values(), ids=engines().keys())
+@pytest.fixture(params=list(engines().values()), ids=list(engines()))
 def engine(request: pytest.FixtureRequest) -> Engine:
     found: Engine = request.param
     return found
@@ -117,8 +118,16 @@ def causal(qkv: Array, heads: int, kv_heads: int, head_dim: int, dtype: str) -> 
 
 @pytest.mark.parametrize(
     ("tiles", "tokens", "heads", "head_dim"),
-    [(1, 1, 1, 2), (3, 2, 2, 8), (2, 17, 3, 16), (1, 127, 2, 32), (2, 128, 2, 64)]
-    + [(1, 129, 3, 80), (1, 257, 2, 128), (1, 200, 1, 160)],
+    [
+        (1, 1, 1, 2),
+        (3, 2, 2, 8),
+        (2, 17, 3, 16),
+        (1, 127, 2, 32),
+        (2, 128, 2, 64),
+        (1, 129, 3, 80),
+        (1, 257, 2, 128),
+        (1, 200, 1, 160),
+    ],
 )
 def test_full_attention(engine: Engine, tiles: int, tokens: int, heads: int, head_dim: int) -> None:
     backend, dtype = engine

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from internvl_native import _core
 
 from .numerics import ROUNDING, Array, assert_close, random, rounded
