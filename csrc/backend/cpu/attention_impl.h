@@ -88,11 +88,11 @@ void product(float* c, std::int64_t c_stride, const T* a, std::int64_t a_stride,
 
 /// The running softmax of one query row.
 struct RowState {
-  float maximum;       ///< of the scores so far
+  float maximum;       ///< of the scores so far, scaled
   float sums[kWidth];  ///< of the weights so far, key k in lane k % kWidth
 };
 
-/// Turns the scores of `visible` keys into weights exp(scale * score - maximum), and all others of
+/// Turns the scores of `visible` keys into weights 2^(scale * score - maximum), and all others of
 /// `columns` into zeros. Returns by what earlier weights shrink since the maximum has grown.
 template <class T>
 float softmax_page(T* weights, float* scores, std::int64_t visible, std::int64_t columns,
@@ -110,7 +110,7 @@ float softmax_page(T* weights, float* scores, std::int64_t visible, std::int64_t
   float decay = 1.0f;
   if (page_maximum > state.maximum) {
     float lanes[kWidth];
-    store(lanes, exp(broadcast(state.maximum - page_maximum)));
+    store(lanes, exp2(broadcast(state.maximum - page_maximum)));
     decay = lanes[0];
     state.maximum = page_maximum;
   }
@@ -119,13 +119,13 @@ float softmax_page(T* weights, float* scores, std::int64_t visible, std::int64_t
   const Vec shift = broadcast(-state.maximum);
   Vec sum = mul(load(state.sums), broadcast(decay));
   const std::int64_t whole = visible / kWidth * kWidth;
-  for (std::int64_t n = 0; n < whole; n += kWidth) {
-    const Vec weight = exp(fma(load(scores + n), factor, shift));
+  INTERNVL_UNROLL for (std::int64_t n = 0; n < whole; n += kWidth) {
+    const Vec weight = exp2(fma(load(scores + n), factor, shift));
     sum = add(sum, weight);
     store(weights + n, weight);
   }
   if (whole < end) {
-    const Vec weight = exp(fma(load(scores + whole), factor, shift));
+    const Vec weight = exp2(fma(load(scores + whole), factor, shift));
     const Vec seen = keep_first(weight, static_cast<int>(visible - whole));
     sum = add(sum, seen);
     store(weights + whole, seen);
@@ -168,6 +168,7 @@ void attend(const AttentionArgs& args, std::byte* memory) {
     }
   }
 
+  const float scale = args.scale * 1.44269504f;  // e^x = 2^(x / ln 2)
   const auto visible = [&](std::int64_t row) {
     return args.visible + (args.causal ? row / args.group : 0);
   };
@@ -187,7 +188,7 @@ void attend(const AttentionArgs& args, std::byte* memory) {
               head_dim, seen, nullptr);
       for (int i = 0; i < count; ++i) {
         decay[i] = softmax_page(weights + i * kPageKeys, scores + i * kPageKeys,
-                                least(seen, visible(row + i) - first), seen, args.scale,
+                                least(seen, visible(row + i) - first), seen, scale,
                                 scratch.states[row + i]);
       }
       product(scratch.sums + row * columns, columns, weights, kPageKeys, count, page_values, seen,

@@ -44,43 +44,67 @@ inline void store_key(T* keys, std::int64_t position, const T* key, std::int64_t
   }
 }
 
-inline void store_value(float* values, std::int64_t position, const float* value,
-                        std::int64_t head_dim) {
+/// Stores the value at `position`, and the one at `position` + 1 if `both`. Returns how many.
+inline std::int64_t store_values(float* values, std::int64_t position, const float* value,
+                                 std::int64_t, bool, std::int64_t head_dim) {
   const std::int64_t columns = round_up(head_dim, kWidth);
   for (std::int64_t d = 0; d < head_dim; d += kPanel) {
     float* to = values + packed_index<float>(position, d, kPageKeys, columns);
     std::memcpy(to, value + d, least(kPanel, head_dim - d) * sizeof(float));
   }
+  return 1;
 }
 
-/// A value at an even position also clears its odd neighbour: a product that ends with this key
-/// reads both, and the page may be memory of any content.
-inline void store_value(BFloat16* values, std::int64_t position, const BFloat16* value,
-                        std::int64_t head_dim) {
+/// A value that is alone at an even position clears its odd neighbour: a product that ends with
+/// this key reads both, and the page may be memory of any content.
+inline std::int64_t store_values(BFloat16* values, std::int64_t position, const BFloat16* value,
+                                 std::int64_t stride, bool both, std::int64_t head_dim) {
   const std::int64_t columns = round_up(head_dim, kWidth);
+  const bool even = position % 2 == 0;
   for (std::int64_t d = 0; d < head_dim; d += kPanel) {
     BFloat16* to = values + packed_index<BFloat16>(position, d, kPageKeys, columns);
+    const BFloat16* from = value + d;
     const std::int64_t count = least(kPanel, head_dim - d);
-    if (position % 2 == 0) {
+    if (even && both) {
       for (std::int64_t i = 0; i < count; ++i) {
-        const std::uint32_t word = value[d + i].bits;
-        std::memcpy(to + 2 * i, &word, 4);
+        const std::uint32_t pair = from[i].bits | std::uint32_t{from[i + stride].bits} << 16;
+        std::memcpy(to + 2 * i, &pair, 4);
+      }
+    } else if (even) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        to[2 * i] = from[i];
+        to[2 * i + 1] = {0};
       }
     } else {
-      for (std::int64_t i = 0; i < count; ++i) to[2 * i + 1] = value[d + i];
+      for (std::int64_t i = 0; i < count; ++i) to[2 * i + 1] = from[i];
     }
   }
+  return even && both ? 2 : 1;
+}
+
+/// The rows of a head lie far apart, where no hardware prefetcher follows.
+template <class T>
+inline void prefetch_row(const T* row, std::int64_t head_dim) {
+  for (std::int64_t d = 0; d < head_dim; d += 64 / sizeof(T)) prefetch(row + d);
 }
 
 template <class T>
 void store_kv(const StoreKvArgs& args) {
+  constexpr std::int64_t kAhead = 16;
   T* keys = reinterpret_cast<T*>(args.block);
   T* values = keys + kPageKeys * args.head_dim;
   const T* key = static_cast<const T*>(args.keys);
   const T* value = static_cast<const T*>(args.values);
   for (std::int64_t i = 0; i < args.count; ++i) {
+    if (i + kAhead < args.count) {
+      prefetch_row(key + (i + kAhead) * args.stride, args.head_dim);
+      prefetch_row(value + (i + kAhead) * args.stride, args.head_dim);
+    }
     store_key(keys, args.position + i, key + i * args.stride, args.head_dim);
-    store_value(values, args.position + i, value + i * args.stride, args.head_dim);
+  }
+  for (std::int64_t i = 0; i < args.count;) {
+    i += store_values(values, args.position + i, value + i * args.stride, args.stride,
+                      i + 1 < args.count, args.head_dim);
   }
 }
 

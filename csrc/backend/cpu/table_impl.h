@@ -9,7 +9,9 @@
 namespace internvl::cpu {
 namespace INTERNVL_ISA {
 
-constexpr Kernels table(const char* isa) { return {isa, linear_kernels(), attention_kernels(), row_kernels()}; }
+constexpr Kernels table(const char* isa) {
+  return {isa, linear_kernels(), attention_kernels(), row_kernels()};
+}
 
 }  // namespace INTERNVL_ISA
 }  // namespace internvl::cpu
