@@ -47,6 +47,11 @@ class InternVisionConfig(PretrainedConfig):
 class DecoderConfig(PretrainedConfig):
     """What the decoder families have in common."""
 
+    bias_key: ClassVar[str] = "attention_bias"
+    """The value that says whether q, k, v and the attention's output layer have biases."""
+    lowest_rope_factor_is_allowed: ClassVar[bool] = False
+    """Whether the reference accepts a rope scaling factor of 1."""
+
     vocab_size: int = 32000
     hidden_size: int = 4096
     intermediate_size: int = 11008
@@ -71,24 +76,22 @@ class DecoderConfig(PretrainedConfig):
 
     @property
     def has_attention_bias(self) -> bool:
-        """Whether q, k, v and the attention's output layer have biases."""
-        raise NotImplementedError
+        """The value of `bias_key`."""
+        return bool(getattr(self, self.bias_key))
 
 
 class InternLM2Config(DecoderConfig):
     """InternLM2ForCausalLM."""
 
     model_type: ClassVar[str] = "internlm2"
+    bias_key: ClassVar[str] = "bias"
+    lowest_rope_factor_is_allowed: ClassVar[bool] = True
 
     vocab_size: int = 103168
     pad_token_id: int | None = 0
     bias: bool = True
     rope_theta: float = 10000
     attn_implementation: str = "eager"
-
-    @property
-    def has_attention_bias(self) -> bool:
-        return self.bias
 
 
 class LlamaConfig(DecoderConfig):
@@ -99,10 +102,6 @@ class LlamaConfig(DecoderConfig):
     pretraining_tp: int = 1
     attention_bias: bool = False
     attention_dropout: float = 0.0
-
-    @property
-    def has_attention_bias(self) -> bool:
-        return self.attention_bias
 
 
 DECODER_CONFIGS: dict[str, type[DecoderConfig]] = {

@@ -8,7 +8,6 @@ from typing import Any
 
 from internvl_native.configuration import (
     DecoderConfig,
-    InternLM2Config,
     InternVisionConfig,
     InternVLChatConfig,
 )
@@ -105,7 +104,7 @@ def _decoder(config: DecoderConfig) -> dict[str, Any]:
             f"hidden_size / num_attention_heads = {head_dim}"
         )
     _boolean(config, "tie_word_embeddings")
-    _boolean(config, "bias" if isinstance(config, InternLM2Config) else "attention_bias")
+    _boolean(config, config.bias_key)
     return {
         **values,
         "rms_norm_eps": _positive(config, "rms_norm_eps"),
@@ -125,10 +124,9 @@ def _rope_scaling(config: DecoderConfig, head_dim: int) -> dict[str, Any]:
     kind, factor = value["type"], value["factor"]
     if not isinstance(kind, str) or kind not in ROPE_SCALINGS:
         raise ValueError(f"{where}: expected type 'linear' or 'dynamic', got {kind!r:.200}")
-    # The reference refuses integers, too, and LlamaConfig a factor of 1.
-    lowest_is_allowed = isinstance(config, InternLM2Config)
+    lowest_is_allowed = config.lowest_rope_factor_is_allowed
     if (
-        not isinstance(factor, float)
+        not isinstance(factor, float)  # the reference refuses integers, too
         or not math.isfinite(factor)
         or not (factor >= 1 if lowest_is_allowed else factor > 1)
     ):

@@ -106,9 +106,11 @@ def test_variants(tmp_path: Path) -> None:
 
 
 def test_pickles_are_refused_with_the_command_that_converts_them(tmp_path: Path) -> None:
-    (tmp_path / "pytorch_model.bin").touch()
+    folder = tmp_path / "it's a model"
+    folder.mkdir()
+    (folder / "pytorch_model.bin").touch()
     with pytest.raises(CheckpointError, match="got pytorch_model") as error:
-        open_checkpoint(tmp_path)
+        open_checkpoint(folder)
     command = str(error.value).partition("with\n")[2]
     assert command.startswith("python - ")
     pytest.importorskip("torch")
@@ -117,8 +119,8 @@ def test_pickles_are_refused_with_the_command_that_converts_them(tmp_path: Path)
     save = (
         "import sys, torch, numpy; torch.save({'a': torch.arange(6.0).reshape(2, 3)}, sys.argv[1])"
     )
-    path = str(tmp_path / "pytorch_model.bin")
+    path = str(folder / "pytorch_model.bin")
     subprocess.run([sys.executable, "-c", save, path], check=True)
     subprocess.run(["sh", "-c", command.replace("python", sys.executable, 1)], check=True)
-    tensor = open_checkpoint(tmp_path).tensors["a"]
+    tensor = open_checkpoint(folder).tensors["a"]
     assert tensor.file.read(tensor.offset, 24) == state["a"].tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, variant: str | None = None)
         raise CheckpointError(
             f"{folder}: expected safetensors, got pytorch_model*.bin, which are pickles. Convert "
             "them once, where torch and safetensors are installed, with\n"
-            f"python - {folder} <<'EOF'\n{_CONVERT}EOF"
+            f"python - {shlex.quote(str(folder))} <<'EOF'\n{_CONVERT}EOF"
         )
     raise CheckpointError(f"{folder}: expected {single.name} or {index.name}, got neither")
 
