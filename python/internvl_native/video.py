@@ -120,7 +120,10 @@ class _Images:
 class _Animation:
     def __init__(self, image: Image.Image) -> None:
         self._image = image
-        milliseconds = [frame.info.get("duration", 0) for frame in ImageSequence.Iterator(image)]
+        milliseconds = []
+        for frame in ImageSequence.Iterator(image):
+            frame.load()  # some formats know the duration only now
+            milliseconds.append(frame.info.get("duration", 0))
         self._count = len(milliseconds)
         self.fps = 1000 * self._count / sum(milliseconds) if sum(milliseconds) else 1.0
 

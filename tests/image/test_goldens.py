@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from internvl_native import _core
 from internvl_native.image_processing import dynamic_preprocess, load_image
@@ -30,7 +30,9 @@ def sha256(data: NDArray[Any] | bytes) -> str:
 def synthetic(width: int, height: int) -> NDArray[np.uint8]:
     """The array that MANIFEST.md describes."""
     y, x, c = np.ogrid[:height, :width, :3]
-    values = 3 * x * x + 5 * x * y + 7 * y + 31 * c * (x + 1) + 11 * (x // 7) * (y // 5)
+    values: NDArray[np.int64] = (
+        3 * x * x + 5 * x * y + 7 * y + 31 * c * (x + 1) + 11 * (x // 7) * (y // 5)
+    )
     return (values & 255).astype(np.uint8)
 
 
@@ -99,7 +101,7 @@ def broken_file(case: str) -> bytes:
 
 @pytest.mark.parametrize("golden", GOLDENS["errors"], ids=lambda golden: str(golden["case"]))
 def test_error(golden: dict[str, Any]) -> None:
-    expected = {"OSError": OSError, "UnidentifiedImageError": Image.UnidentifiedImageError}
+    expected = {"OSError": OSError, "UnidentifiedImageError": UnidentifiedImageError}
     with pytest.raises(expected[golden["type"]]) as error:
         load_image(io.BytesIO(broken_file(golden["case"])))
     # What comes after it depends on the file: an address, a number of bytes.

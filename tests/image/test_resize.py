@@ -72,7 +72,7 @@ def test_one_thread_gives_the_same() -> None:
         _core.set_num_threads(threads)
         results.append(_core.resize_bicubic(pixels, (448, 896)))
     _core.set_num_threads(before)
-    np.testing.assert_array_equal(*results)
+    np.testing.assert_array_equal(results[0], results[1])
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (5, 5, 4), (5, 5)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,12 +84,13 @@ def test_find_closest_aspect_ratio_takes_the_later_of_two_for_large_images() -> 
         ({"image_size": 2**30, "max_num": 4}, "tile_size: too large"),
     ],
 )
-def test_arguments_out_of_range(arguments: dict[str, int], message: str) -> None:
+def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:
     image = Image.new("RGB", (30, 20))
     with pytest.raises(ValueError, match=message):
         dynamic_preprocess(image, **arguments)
     if "image_size" in arguments:
-        arguments["input_size"] = arguments.pop("image_size")
+        arguments = {**arguments, "input_size": arguments["image_size"]}
+        del arguments["image_size"]
     with pytest.raises(ValueError, match=message):
         load_image(image, **arguments)
 
