@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
-from collections.abc import Iterable
 from re import Pattern
 from typing import Any
 
@@ -54,7 +54,8 @@ def as_added_token(value: Any, **defaults: Any) -> AddedToken:
     raise TypeError(f"token: expected str or AddedToken, got {type(value).__name__}")
 
 
-def compile_splitter(words: Iterable[str]) -> Pattern[str]:
+@functools.lru_cache(maxsize=16)
+def compile_splitter(words: tuple[str, ...]) -> Pattern[str]:
     """Return a pattern whose ``split`` cuts a text at ``words``: leftmost first, then longest.
 
     The result equals that of ``transformers.tokenization_utils.Trie.split``, whose one oddity

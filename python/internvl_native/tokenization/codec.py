@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from internvl_native.tokenization.added_tokens import compile_splitter
 from internvl_native.tokenization.batch_encoding import as_python
 from internvl_native.tokenization.vocabulary import Vocabulary
 
@@ -33,7 +34,7 @@ class Codec(Vocabulary):
             )
         if self.split_special_tokens if split_special_tokens is None else split_special_tokens:
             return self._tokenize(text) if text else []
-        parts = self._splitter.split(text)
+        parts = compile_splitter(tuple(self._added_tokens_encoder)).split(text)
         added = self._added_tokens_encoder
         if not all(token.is_plain for token in self._added_tokens_decoder.values()):
             parts = self._absorb_surroundings([part for part in parts if part])

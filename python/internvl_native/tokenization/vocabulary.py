@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from re import Pattern
 from typing import Any
 
 import sentencepiece
@@ -17,7 +16,6 @@ from internvl_native._core import CheckpointError
 from internvl_native.tokenization.added_tokens import (
     AddedToken,
     as_added_token,
-    compile_splitter,
 )
 from internvl_native.tokenization.batch_encoding import as_python
 from internvl_native.tokenization.special_tokens import SPECIAL_TOKENS_ATTRIBUTES, SpecialTokens
@@ -46,7 +44,9 @@ def load_sentencepiece(
     try:
         loaded = bool(serialized) and processor.LoadFromSerializedProto(serialized + overrides)
     except RuntimeError as error:
-        raise CheckpointError(f"{vocab_file}: damaged sentencepiece model: {error}") from error
+        raise CheckpointError(
+            f"{vocab_file}: sentencepiece {sentencepiece.__version__} refuses the model: {error}"
+        ) from error
     if not loaded:
         raise CheckpointError(f"{vocab_file}: not a sentencepiece model ({len(serialized)} bytes)")
     return processor
@@ -67,7 +67,6 @@ class Vocabulary(SpecialTokens):
             token.content: index for index, token in self._added_tokens_decoder.items()
         }
         super().__init__(special_tokens)
-        self._splitter: Pattern[str]
         missing = [
             token
             for token in self.all_special_tokens_extended
@@ -169,7 +168,6 @@ class Vocabulary(SpecialTokens):
                 self._additional_special_tokens.append(token)
             self._added_tokens_decoder[index] = token
             self._added_tokens_encoder[token.content] = index
-        self._splitter = compile_splitter(self._added_tokens_encoder)
         return next_id - first_id
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
