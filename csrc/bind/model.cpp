@@ -1,7 +1,266 @@
+// The model: construction from row ranges of mapped files, features, and chat sessions.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
 #include "bind/bind.h"
+#include "checkpoint/mapped_file.h"
+#include "core/error.h"
+#include "model/chat_session.h"
+#include "model/internvl.h"
+
+namespace py = pybind11;
 
 namespace internvl::bind {
+namespace {
 
-void bind_model(pybind11::module_&) {}
+using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+DType parse_dtype(const std::string& name) {
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16})
+    if (name == name_of(dtype)) return dtype;
+  throw InvalidArgument("dtype: expected float32, bfloat16 or float16, got " + name);
+}
+
+Activation parse_activation(const std::string& name) {
+  static const std::pair<const char*, Activation> kNames[] = {
+      {"gelu", Activation::kGelu},
+      {"gelu_tanh", Activation::kGeluTanh},
+      {"quick_gelu", Activation::kQuickGelu},
+      {"relu", Activation::kRelu},
+      {"silu", Activation::kSilu}};
+  for (const auto& [known, activation] : kNames)
+    if (name == known) return activation;
+  throw InvalidArgument("hidden_act: '" + name + "' is not supported");
+}
+
+template <class T>
+void set(T& field, const py::dict& dict, const char* key) {
+  field = dict[key].cast<T>();
+}
+
+VisionConfig parse_vision(const py::dict& dict) {
+  VisionConfig config;
+  set(config.hidden_size, dict, "hidden_size");
+  set(config.intermediate_size, dict, "intermediate_size");
+  set(config.num_hidden_layers, dict, "num_hidden_layers");
+  set(config.num_attention_heads, dict, "num_attention_heads");
+  set(config.num_channels, dict, "num_channels");
+  set(config.image_size, dict, "image_size");
+  set(config.patch_size, dict, "patch_size");
+  set(config.qkv_bias, dict, "qkv_bias");
+  set(config.qk_normalization, dict, "qk_normalization");
+  set(config.layer_norm_eps, dict, "layer_norm_eps");
+  config.norm_type =
+      dict["norm_type"].cast<std::string>() == "layer_norm" ? Norm::Kind::kLayer : Norm::Kind::kRms;
+  config.hidden_act = parse_activation(dict["hidden_act"].cast<std::string>());
+  return config;
+}
+
+DecoderConfig parse_decoder(const py::dict& dict) {
+  DecoderConfig config;
+  set(config.vocab_size, dict, "vocab_size");
+  set(config.hidden_size, dict, "hidden_size");
+  set(config.intermediate_size, dict, "intermediate_size");
+  set(config.num_hidden_layers, dict, "num_hidden_layers");
+  set(config.num_attention_heads, dict, "num_attention_heads");
+  set(config.num_key_value_heads, dict, "num_key_value_heads");
+  set(config.max_position_embeddings, dict, "max_position_embeddings");
+  set(config.rms_norm_eps, dict, "rms_norm_eps");
+  set(config.rope_theta, dict, "rope_theta");
+  const auto type = dict["rope_scaling_type"].cast<std::string>();
+  config.rope_scaling.type = type == "dynamic"  ? RopeScaling::Type::kDynamic
+                             : type == "linear" ? RopeScaling::Type::kLinear
+                                                : RopeScaling::Type::kNone;
+  set(config.rope_scaling.factor, dict, "rope_scaling_factor");
+  config.hidden_act = parse_activation(dict["hidden_act"].cast<std::string>());
+  return config;
+}
+
+InternVLConfig parse_config(const py::dict& dict) {
+  InternVLConfig config;
+  config.vision = parse_vision(dict["vision"]);
+  if (dict.contains("decoder")) config.decoder = parse_decoder(dict["decoder"]);
+  set(config.select_layer, dict, "select_layer");
+  set(config.downsample_factor, dict, "downsample_factor");
+  set(config.transposed_shuffle, dict, "transposed_shuffle");
+  return config;
+}
+
+// (file, offset, dtype, rows, cols)
+using PyRowRange =
+    std::tuple<std::shared_ptr<MappedFile>, std::size_t, std::string, std::int64_t, std::int64_t>;
+
+std::shared_ptr<InternVL> load(const py::dict& config,
+                               const std::map<std::string, std::vector<PyRowRange>>& weights,
+                               const std::string& dtype, const std::string& isa) {
+  const InternVLConfig parsed = parse_config(config);
+  const DType parsed_dtype = parse_dtype(dtype);
+  WeightMap sources;
+  std::vector<std::shared_ptr<MappedFile>> files;
+  for (const auto& [name, ranges] : weights) {
+    WeightSource& source = sources[name];
+    for (const auto& [file, offset, range_dtype, rows, cols] : ranges) {
+      const DType stored = parse_dtype(range_dtype);
+      const std::size_t bytes = static_cast<std::size_t>(rows * cols) * size_of(stored);
+      check<CheckpointError>(offset <= file->size() && bytes <= file->size() - offset, "weight '",
+                             name, "': bytes ", offset, " to ", offset + bytes,
+                             " are outside a file of ", file->size());
+      source.push_back({file->data() + offset, stored, rows, cols});
+      if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
+    }
+  }
+  const auto release = [&](const WeightSource& source) {
+    for (const RowRange& range : source)
+      for (const auto& file : files)
+        if (range.data >= file->data() && range.data < file->data() + file->size())
+          file->release(range.data - file->data(),
+                        static_cast<std::size_t>(range.rows * range.cols) * size_of(range.dtype));
+  };
+  const py::gil_scoped_release unlocked;
+  return std::make_shared<InternVL>(parsed, parsed_dtype, make_cpu_backend(isa), sources, release);
+}
+
+// Ctrl-C between two chunks of work or two tokens.
+void check_signals() {
+  const py::gil_scoped_acquire locked;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
+/// (tiles, channels, height, width); a bfloat16 array comes as its uint16 bits.
+PixelValues pixel_view(const py::array& pixel_values, const std::string& dtype) {
+  check(pixel_values.ndim() == 4,
+        "pixel_values: expected 4 dimensions (tiles, channels, height, width), got ",
+        pixel_values.ndim());
+  check(pixel_values.shape(0) > 0, "pixel_values: expected at least one tile, got none");
+  const DType parsed = parse_dtype(dtype);
+  check(pixel_values.itemsize() == static_cast<py::ssize_t>(size_of(parsed)) &&
+            (pixel_values.flags() & py::array::c_style) != 0,
+        "pixel_values: expected a contiguous array of ", dtype);
+  return {pixel_values.data(),   parsed,
+          pixel_values.shape(0), pixel_values.shape(1),
+          pixel_values.shape(2), pixel_values.shape(3)};
+}
+
+py::array_t<float> copy_to_numpy(Tensor value) {
+  py::array_t<float> array({value.rows, value.cols});
+  for (std::int64_t r = 0; r < value.rows; ++r)
+    for (std::int64_t c = 0; c < value.cols; ++c)
+      array.mutable_at(r, c) = load_as_float(value.data, value.dtype, r * value.stride + c);
+  return array;
+}
+
+// Calls observe(name, rows x cols float32 copy) with the GIL.
+Observer python_observer(py::object observe) {
+  if (observe.is_none()) return {};
+  // The handle is released by a deleter that holds the GIL, whichever thread drops the observer.
+  std::shared_ptr<py::object> callable(new py::object(std::move(observe)), [](py::object* object) {
+    const py::gil_scoped_acquire locked;
+    delete object;
+  });
+  return [callable](const std::string& name, Tensor value) {
+    const py::gil_scoped_acquire locked;
+    (*callable)(name, copy_to_numpy(value));
+  };
+}
+
+py::array_t<float> extract_feature(const InternVL& model, const py::array& pixel_values,
+                                   const std::string& dtype, py::object observer) {
+  const PixelValues pixels = pixel_view(pixel_values, dtype);
+  const std::int64_t tokens = model.tokens_per_tile(pixels);
+  const std::int64_t width = model.config().decoder.hidden_size;
+  py::array_t<float> features({pixels.tiles, tokens, width});
+  const Tensor out = matrix(features.mutable_data(), DType::kFloat32, pixels.tiles * tokens, width);
+  const Observer observe = python_observer(std::move(observer));
+  const py::gil_scoped_release unlocked;
+  model.extract_feature(out, pixels, observe, check_signals);
+  return features;
+}
+
+py::array_t<float> vision_forward(const InternVL& model, const py::array& pixel_values,
+                                  const std::string& dtype, std::int64_t layers,
+                                  py::object observer) {
+  const PixelValues pixels = pixel_view(pixel_values, dtype);
+  check(layers >= 0 && layers <= model.config().vision.num_hidden_layers, "layers: expected 0 to ",
+        model.config().vision.num_hidden_layers, ", got ", layers);
+  const std::int64_t tokens = model.vision().tokens(pixels);
+  const std::int64_t width = model.config().vision.hidden_size;
+  py::array_t<float> hidden({pixels.tiles, tokens, width});
+  const Tensor out = matrix(hidden.mutable_data(), DType::kFloat32, pixels.tiles * tokens, width);
+  const Observer observe = python_observer(std::move(observer));
+  const py::gil_scoped_release unlocked;
+  model.vision_forward(out, pixels, layers, observe, check_signals);
+  return hidden;
+}
+
+py::array_t<float> embed(const InternVL& model,
+                         const py::array_t<std::int32_t, py::array::c_style>& ids) {
+  const std::vector<std::int32_t> rows(ids.data(), ids.data() + ids.size());
+  py::array_t<float> hidden(
+      {static_cast<std::int64_t>(ids.size()), model.config().decoder.hidden_size});
+  model.decoder().embed(matrix(hidden.mutable_data(), DType::kFloat32, ids.size(),
+                               model.config().decoder.hidden_size),
+                        rows);
+  return hidden;
+}
+
+std::shared_ptr<ChatSession> start_session(
+    std::shared_ptr<InternVL> model, const py::array_t<std::int32_t, py::array::c_style>& input_ids,
+    const py::array_t<std::uint8_t, py::array::c_style>& attention_mask,
+    const std::optional<FloatArray>& features, std::int32_t image_token_id, py::object observer) {
+  check(input_ids.ndim() == 2, "input_ids: expected 2 dimensions (batch, length), got ",
+        input_ids.ndim());
+  check(attention_mask.ndim() == 2 && attention_mask.shape(0) == input_ids.shape(0) &&
+            attention_mask.shape(1) == input_ids.shape(1),
+        "attention_mask: expected the shape of input_ids, (", input_ids.shape(0), ", ",
+        input_ids.shape(1), ")");
+  Prompts prompts{input_ids.shape(0),
+                  input_ids.shape(1),
+                  {input_ids.data(), input_ids.data() + input_ids.size()},
+                  {attention_mask.data(), attention_mask.data() + attention_mask.size()}};
+  ImageRows images;
+  images.image_token_id = image_token_id;
+  if (features) {
+    const std::int64_t width = model->config().decoder.hidden_size;
+    check(features->ndim() >= 2 && features->shape(features->ndim() - 1) == width,
+          "visual_features: expected rows of ", width, " values");
+    images.rows = features->size() / width;
+    images.features.assign(features->data(), features->data() + features->size());
+  }
+  return std::make_shared<ChatSession>(std::move(model), std::move(prompts), std::move(images),
+                                       check_signals, python_observer(std::move(observer)));
+}
+
+}  // namespace
+
+void bind_model(py::module_& module) {
+  py::class_<InternVL, std::shared_ptr<InternVL>>(
+      module, "InternVL", "A loaded model. Any number of threads may use it at once.")
+      .def(py::init(&load), py::arg("config"), py::arg("weights"), py::arg("dtype"),
+           py::arg("isa") = "",
+           "config: configuration.core_config(); weights: canonical name -> row ranges\n"
+           "(file, offset, dtype, rows, cols), loader.weight_map(); dtype: float32, bfloat16 or\n"
+           "float16; isa: an instruction set of cpu_isas(), the best one if empty.")
+      .def_property_readonly("dtype", [](const InternVL& model) { return name_of(model.dtype()); })
+      .def_property_readonly("backend",
+                             [](const InternVL& model) { return model.backend().name(); })
+      .def("extract_feature", &extract_feature, py::arg("pixel_values"), py::arg("dtype"),
+           py::arg("observer") = py::none(),
+           "(tiles, channels, height, width) of dtype (bfloat16 as uint16 bits) -> float32\n"
+           "(tiles, tokens, hidden_size). observer(name, value) sees the activations.")
+      .def("vision_forward", &vision_forward, py::arg("pixel_values"), py::arg("dtype"),
+           py::arg("layers"), py::arg("observer") = py::none(),
+           "Output of vision layer `layers` (0: the embeddings), float32 (tiles, tokens, C).")
+      .def("embed", &embed, py::arg("input_ids"),
+           "int32 ids of any shape -> float32 (ids.size, hidden_size).")
+      .def("session", &start_session, py::arg("input_ids"), py::arg("attention_mask"),
+           py::arg("features"), py::arg("image_token_id"), py::arg("observer") = py::none(),
+           "A batch of prompts for the generation loop: int32 (batch, length), uint8 mask of the\n"
+           "same shape, and the rows that replace the embeddings of image_token_id, or None.");
+  py::class_<ChatSession, SequenceModel, std::shared_ptr<ChatSession>>(module, "ChatSession");
+}
 
 }  // namespace internvl::bind

@@ -1,0 +1,56 @@
+// InternVL-Chat: config, weights, and the straight path from pixels to rows for the decoder.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "backend/backend.h"
+#include "core/observer.h"
+#include "model/config.h"
+#include "model/decoder.h"
+#include "model/projector.h"
+#include "model/vision_transformer.h"
+#include "model/weights.h"
+
+namespace internvl {
+
+/// Called between chunks of work; may throw to interrupt it.
+using CheckInterrupt = std::function<void()>;
+
+/// Immutable after construction: any number of threads may use one model at once.
+class InternVL {
+ public:
+  InternVL(const InternVLConfig& config, DType dtype, std::shared_ptr<const Backend> backend,
+           const WeightMap& sources, const ReleaseSource& release);
+  InternVL(const InternVL&) = delete;
+  InternVL& operator=(const InternVL&) = delete;
+
+  const InternVLConfig& config() const { return config_; }
+  DType dtype() const { return dtype_; }
+  const Backend& backend() const { return *backend_; }
+  const Decoder& decoder() const { return decoder_; }
+  const VisionTransformer& vision() const { return vision_; }
+
+  /// Decoder rows that one tile of these pixels becomes.
+  std::int64_t tokens_per_tile(const PixelValues& pixels) const;
+
+  /// features (tiles * tokens_per_tile, L) float32: extract_feature() of the reference. The vision
+  /// transformer runs on a few tiles at a time; only the layers up to select_layer run.
+  void extract_feature(Tensor features, const PixelValues& pixels, const Observer& observer,
+                       const CheckInterrupt& check_interrupt) const;
+
+  /// hidden (tiles * vision().tokens, C) float32: output of vision layer `layers`.
+  void vision_forward(Tensor hidden, const PixelValues& pixels, std::int64_t layers,
+                      const Observer& observer, const CheckInterrupt& check_interrupt) const;
+
+ private:
+  const InternVLConfig config_;
+  const DType dtype_;
+  const std::shared_ptr<const Backend> backend_;
+  const InternVLWeights weights_;
+  const VisionTransformer vision_;
+  const Projector projector_;
+  const Decoder decoder_;
+};
+
+}  // namespace internvl

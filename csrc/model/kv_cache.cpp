@@ -1,0 +1,27 @@
+#include "model/kv_cache.h"
+
+#include <cstring>
+
+namespace internvl {
+
+std::shared_ptr<Buffer> KvCache::new_page() const {
+  return std::make_shared<Buffer>(backend_->allocate(backend_->kv_page_bytes(shape_)));
+}
+
+void KvCache::reserve(std::int64_t tokens) {
+  const std::int64_t first_written = length_ / kKvPageTokens;
+  const std::int64_t needed = (length_ + tokens + kKvPageTokens - 1) / kKvPageTokens;
+  while (static_cast<std::int64_t>(pages_.size()) < needed) {
+    pages_.push_back(new_page());
+    addresses_.push_back(pages_.back()->data());
+  }
+  for (std::int64_t p = first_written; p < needed; ++p) {
+    if (pages_[p].use_count() == 1) continue;
+    std::shared_ptr<Buffer> own = new_page();
+    if (length_ > p * kKvPageTokens) std::memcpy(own->data(), pages_[p]->data(), own->bytes());
+    pages_[p] = std::move(own);
+    addresses_[p] = pages_[p]->data();
+  }
+}
+
+}  // namespace internvl

@@ -1,0 +1,49 @@
+#include "model/projector.h"
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace internvl {
+namespace {
+
+std::int64_t side_of(std::int64_t vision_tokens) {
+  return static_cast<std::int64_t>(std::sqrt(static_cast<double>(vision_tokens - 1)));
+}
+
+}  // namespace
+
+std::int64_t Projector::tokens(std::int64_t vision_tokens) const {
+  const std::int64_t side = side_of(vision_tokens);
+  const std::int64_t factor = config_.downsample_factor;
+  check(side * side == vision_tokens - 1, "pixel_values: ", vision_tokens - 1,
+        " patches a tile do not form a square; expected square tiles");
+  check(side % factor == 0, "pixel_values: a grid of ", side, "x", side,
+        " patches does not divide by ", factor, " (1 / downsample_ratio)");
+  return (side / factor) * (side / factor);
+}
+
+void Projector::forward(Tensor features, Tensor hidden, std::int64_t tiles,
+                        const Observer& observer) const {
+  const std::int64_t vision_tokens = hidden.rows / tiles;
+  const std::int64_t factor = config_.downsample_factor;
+  const std::int64_t rows = tiles * tokens(vision_tokens);
+  const std::int64_t in = config_.vision.hidden_size * factor * factor;
+  const std::int64_t out = config_.decoder.hidden_size;
+  const Buffer shuffled_storage = backend_.allocate(rows * in * sizeof(float));
+  const Buffer normed_storage = backend_.allocate(rows * in * size_of(activation_));
+  const Buffer inner_storage = backend_.allocate(rows * out * size_of(activation_));
+  const Tensor shuffled = matrix(shuffled_storage.data(), DType::kFloat32, rows, in);
+  const Tensor normed = matrix(normed_storage.data(), activation_, rows, in);
+  const Tensor inner = matrix(inner_storage.data(), activation_, rows, out);
+
+  backend_.pixel_shuffle(shuffled, hidden, side_of(vision_tokens), factor,
+                         config_.transposed_shuffle);
+  if (observer) observer("pixel_shuffle", shuffled);
+  backend_.norm(normed, shuffled, weights_.norm);
+  backend_.linear(inner, normed, weights_.linear1, Activation::kGelu);
+  backend_.linear(features, inner, weights_.linear2);
+  if (observer) observer("vit_embeds", features);
+}
+
+}  // namespace internvl

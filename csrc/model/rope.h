@@ -1,0 +1,18 @@
+// Rotary position embedding tables, as InternLM2 scales them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/tensor.h"
+#include "model/config.h"
+
+namespace internvl {
+
+/// Fills table (positions.size(), head_dim) float32 with [cos | sin] of each position.
+/// sequence_length is that of the whole batch, padding included: "dynamic" scaling (NTK) raises
+/// the base once it passes max_position_embeddings, as the reference does when its table grows.
+void fill_rope_table(Tensor table, const std::vector<std::int32_t>& positions,
+                     std::int64_t sequence_length, const DecoderConfig& config);
+
+}  // namespace internvl

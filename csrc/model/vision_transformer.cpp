@@ -1,0 +1,109 @@
+#include "model/vision_transformer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "model/position_embedding.h"
+
+namespace internvl {
+namespace {
+
+constexpr std::int64_t kWorkspaceBytes = std::int64_t{96} << 20;
+
+}  // namespace
+
+PixelValues PixelValues::slice(std::int64_t first, std::int64_t count) const {
+  const std::int64_t tile_bytes =
+      channels * height * width * static_cast<std::int64_t>(size_of(dtype));
+  PixelValues part = *this;
+  part.data = static_cast<const std::byte*>(data) + first * tile_bytes;
+  part.tiles = count;
+  return part;
+}
+
+std::int64_t VisionTransformer::tokens(const PixelValues& pixels) const {
+  check(pixels.channels == config_.num_channels, "pixel_values: expected ", config_.num_channels,
+        " channels, got ", pixels.channels);
+  check(pixels.height >= config_.patch_size && pixels.width >= config_.patch_size,
+        "pixel_values: tiles of ", pixels.height, "x", pixels.width,
+        " pixels are smaller than one patch of ", config_.patch_size);
+  return 1 + (pixels.height / config_.patch_size) * (pixels.width / config_.patch_size);
+}
+
+std::int64_t VisionTransformer::tiles_per_pass(const PixelValues& pixels) const {
+  const std::int64_t row_bytes =
+      4 * config_.hidden_size + static_cast<std::int64_t>(size_of(activation_)) *
+                                    (5 * config_.hidden_size + config_.intermediate_size);
+  return std::max<std::int64_t>(1, kWorkspaceBytes / (row_bytes * tokens(pixels)));
+}
+
+void VisionTransformer::embed(Tensor hidden, const PixelValues& pixels) const {
+  const std::int64_t grid_height = pixels.height / config_.patch_size;
+  const std::int64_t grid_width = pixels.width / config_.patch_size;
+  const std::int64_t patches = pixels.tiles * grid_height * grid_width;
+  const std::int64_t patch_size = config_.num_channels * config_.patch_size * config_.patch_size;
+  const std::int64_t width = config_.hidden_size;
+
+  const Buffer column_storage = backend_.allocate(patches * patch_size * size_of(activation_));
+  const Buffer patch_storage = backend_.allocate(patches * width * sizeof(float));
+  const Tensor columns = matrix(column_storage.data(), activation_, patches, patch_size);
+  const Tensor embedded = matrix(patch_storage.data(), DType::kFloat32, patches, width);
+  const Tensor input = matrix(const_cast<void*>(pixels.data), pixels.dtype, pixels.tiles,
+                              pixels.channels * pixels.height * pixels.width);
+  backend_.patchify(columns, input, pixels.channels, pixels.height, pixels.width,
+                    config_.patch_size);
+  backend_.linear(embedded, columns, weights_.patch_embedding);
+
+  const std::int64_t side = config_.image_size / config_.patch_size;
+  const Tensor trained = weights_.position_embedding.tensor;
+  if (grid_height == side && grid_width == side) {
+    backend_.vision_embed(hidden, embedded, weights_.class_embedding.tensor, trained);
+  } else {
+    const Buffer resampled = interpolate_position_embedding(trained, side, grid_height, grid_width);
+    backend_.vision_embed(
+        hidden, embedded, weights_.class_embedding.tensor,
+        matrix(resampled.data(), DType::kFloat32, 1 + grid_height * grid_width, width));
+  }
+}
+
+void VisionTransformer::forward(Tensor hidden, const PixelValues& pixels, std::int64_t layers,
+                                const Observer& observer) const {
+  const std::int64_t rows = hidden.rows;
+  const std::int64_t width = config_.hidden_size;
+  const std::int64_t heads = config_.num_attention_heads;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim()));
+  const auto workspace = [&](std::int64_t cols) {
+    return backend_.allocate(static_cast<std::size_t>(rows * cols) * size_of(activation_));
+  };
+  const Buffer normed_storage = workspace(width);
+  const Buffer qkv_storage = workspace(3 * width);
+  const Buffer mlp_storage = workspace(config_.intermediate_size);
+  const Tensor normed = matrix(normed_storage.data(), activation_, rows, width);
+  const Tensor qkv = matrix(qkv_storage.data(), activation_, rows, 3 * width);
+  const Tensor mlp = matrix(mlp_storage.data(), activation_, rows, config_.intermediate_size);
+  const Tensor context = normed;  // the normed input is dead once qkv is made
+
+  embed(hidden, pixels);
+  if (observer) observer("vit.embeddings", hidden);
+  for (std::int64_t i = 0; i < layers; ++i) {
+    const VisionLayerWeights& layer = weights_.layers[i];
+    backend_.norm(normed, hidden, layer.norm1);
+    backend_.linear(qkv, normed, layer.qkv);
+    if (config_.qk_normalization) {
+      const Tensor q = qkv.slice_cols(0, width);
+      const Tensor k = qkv.slice_cols(width, width);
+      backend_.norm(q, q, layer.q_norm);
+      backend_.norm(k, k, layer.k_norm);
+    }
+    backend_.attention(context, qkv, rows / pixels.tiles, heads, scale);
+    backend_.linear_add(hidden, context, layer.proj, layer.ls1.storage.as<float>());
+
+    backend_.norm(normed, hidden, layer.norm2);
+    backend_.linear(mlp, normed, layer.fc1, config_.hidden_act);
+    backend_.linear_add(hidden, mlp, layer.fc2, layer.ls2.storage.as<float>());
+    if (observer) observer(message("vit.layer", i + 1), hidden);
+  }
+}
+
+}  // namespace internvl

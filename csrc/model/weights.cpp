@@ -1,0 +1,206 @@
+#include "model/weights.h"
+
+#include <cstring>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+
+namespace internvl {
+namespace {
+
+std::int64_t rows_of(const WeightSource& source) {
+  std::int64_t rows = 0;
+  for (const RowRange& range : source) rows += range.rows;
+  return rows;
+}
+
+// Mapped tensors may lie at any byte, so elements are read through memcpy.
+float read(const RowRange& range, std::int64_t index) {
+  alignas(4) std::byte element[4];
+  const std::size_t size = size_of(range.dtype);
+  std::memcpy(element, range.data + index * size, size);
+  return load_as_float(element, range.dtype, 0);
+}
+
+Table copy_table(const WeightSource& source, DType dtype, std::int64_t rows, std::int64_t cols) {
+  Table table;
+  table.storage = Buffer(static_cast<std::size_t>(rows * cols) * size_of(dtype));
+  table.tensor = matrix(table.storage.data(), dtype, rows, cols);
+  std::byte* target = table.storage.data();
+  for (const RowRange& range : source) {
+    const std::size_t row_bytes = static_cast<std::size_t>(range.cols) * size_of(dtype);
+    parallel_for(range.rows, [&](std::int64_t r, int) {
+      std::byte* row = target + r * row_bytes;
+      if (range.dtype == dtype) {
+        std::memcpy(row, range.data + r * row_bytes, row_bytes);
+      } else {
+        for (std::int64_t c = 0; c < range.cols; ++c)
+          store_from_float(row, dtype, c, read(range, r * range.cols + c));
+      }
+    });
+    target += range.rows * row_bytes;
+  }
+  return table;
+}
+
+// Fetches weights by canonical name, checks their shape, has them prepared, and gives the mapped
+// pages back.
+class Preparer {
+ public:
+  Preparer(DType dtype, const Backend& backend, const WeightMap& sources,
+           const ReleaseSource& release)
+      : dtype_(dtype), backend_(backend), sources_(sources), release_(release) {}
+
+  Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) const {
+    const WeightSource& weight = source(name, out, in);
+    const WeightSource& offset = bias ? source(name + ".bias", out, 1) : kNoSource;
+    Linear result = backend_.prepare_linear(weight, offset, dtype_);
+    release_(weight);
+    return result;
+  }
+
+  Linear gated(const std::string& gate_name, const std::string& up_name, std::int64_t out,
+               std::int64_t in) const {
+    const WeightSource& gate = source(gate_name, out, in);
+    const WeightSource& up = source(up_name, out, in);
+    Linear result = backend_.prepare_gated(gate, kNoSource, up, kNoSource, dtype_);
+    release_(gate);
+    release_(up);
+    return result;
+  }
+
+  Norm norm(const std::string& name, std::int64_t cols, Norm::Kind kind, float eps) const {
+    Norm result;
+    result.kind = kind;
+    result.eps = eps;
+    result.weight = vector(name, cols).storage;
+    if (kind == Norm::Kind::kLayer) result.bias = vector(name + ".bias", cols).storage;
+    return result;
+  }
+
+  /// A float32 row of `cols` elements, stored in the checkpoint as cols rows of one.
+  Table vector(const std::string& name, std::int64_t cols) const {
+    Table result = copy_table(source(name, cols, 1), DType::kFloat32, 1, cols);
+    release_(source(name, cols, 1));
+    return result;
+  }
+
+  Table table(const std::string& name, DType dtype, std::int64_t rows, std::int64_t cols) const {
+    Table result = copy_table(source(name, rows, cols), dtype, rows, cols);
+    release_(source(name, rows, cols));
+    return result;
+  }
+
+  bool has(const std::string& name) const { return sources_.count(name) != 0; }
+
+ private:
+  const WeightSource& source(const std::string& name, std::int64_t rows, std::int64_t cols) const {
+    const auto found = sources_.find(name);
+    check<CheckpointError>(found != sources_.end(), "weight '", name, "' is missing: expected (",
+                           rows, ", ", cols, ")");
+    for (const RowRange& range : found->second)
+      check<CheckpointError>(range.cols == cols, "weight '", name, "': expected ", cols,
+                             " columns, got ", range.cols);
+    check<CheckpointError>(rows_of(found->second) == rows, "weight '", name, "': expected ", rows,
+                           " rows, got ", rows_of(found->second));
+    return found->second;
+  }
+
+  static inline const WeightSource kNoSource{};
+
+  DType dtype_;
+  const Backend& backend_;
+  const WeightMap& sources_;
+  const ReleaseSource& release_;
+};
+
+VisionLayerWeights prepare_vision_layer(const Preparer& prepare, const VisionConfig& config,
+                                        const std::string& prefix) {
+  const std::int64_t width = config.hidden_size;
+  VisionLayerWeights layer;
+  layer.norm1 = prepare.norm(prefix + "norm1", width, config.norm_type, config.layer_norm_eps);
+  layer.qkv = prepare.linear(prefix + "qkv", 3 * width, width, config.qkv_bias);
+  if (config.qk_normalization) {
+    layer.q_norm = prepare.norm(prefix + "q_norm", width, Norm::Kind::kRms, config.layer_norm_eps);
+    layer.k_norm = prepare.norm(prefix + "k_norm", width, Norm::Kind::kRms, config.layer_norm_eps);
+  }
+  layer.proj = prepare.linear(prefix + "proj", width, width, true);
+  layer.ls1 = prepare.vector(prefix + "ls1", width);
+  layer.norm2 = prepare.norm(prefix + "norm2", width, config.norm_type, config.layer_norm_eps);
+  layer.fc1 = prepare.linear(prefix + "fc1", config.intermediate_size, width, true);
+  layer.fc2 = prepare.linear(prefix + "fc2", width, config.intermediate_size, true);
+  layer.ls2 = prepare.vector(prefix + "ls2", width);
+  return layer;
+}
+
+VisionWeights prepare_vision(const Preparer& prepare, const VisionConfig& config) {
+  const std::int64_t width = config.hidden_size;
+  const std::int64_t side = config.image_size / config.patch_size;
+  VisionWeights vision;
+  vision.patch_embedding =
+      prepare.linear("vision.patch_embedding", width,
+                     config.num_channels * config.patch_size * config.patch_size, true);
+  vision.class_embedding = prepare.vector("vision.class_embedding", width);
+  vision.position_embedding =
+      prepare.table("vision.position_embedding", DType::kFloat32, 1 + side * side, width);
+  for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
+    vision.layers.push_back(
+        prepare_vision_layer(prepare, config, message("vision.layers.", i, ".")));
+  return vision;
+}
+
+ProjectorWeights prepare_projector(const Preparer& prepare, const InternVLConfig& config) {
+  const std::int64_t in =
+      config.vision.hidden_size * config.downsample_factor * config.downsample_factor;
+  const std::int64_t out = config.decoder.hidden_size;
+  ProjectorWeights projector;
+  projector.norm = prepare.norm("projector.norm", in, Norm::Kind::kLayer, 1e-5f);
+  projector.linear1 = prepare.linear("projector.linear1", out, in, true);
+  projector.linear2 = prepare.linear("projector.linear2", out, out, true);
+  return projector;
+}
+
+DecoderLayerWeights prepare_decoder_layer(const Preparer& prepare, const DecoderConfig& config,
+                                          const std::string& prefix) {
+  const std::int64_t width = config.hidden_size;
+  const std::int64_t heads = config.num_attention_heads * config.head_dim();
+  const std::int64_t kv_heads = config.num_key_value_heads * config.head_dim();
+  const auto rms = Norm::Kind::kRms;
+  DecoderLayerWeights layer;
+  layer.attention_norm = prepare.norm(prefix + "attention_norm", width, rms, config.rms_norm_eps);
+  layer.qkv =
+      prepare.linear(prefix + "qkv", heads + 2 * kv_heads, width, prepare.has(prefix + "qkv.bias"));
+  layer.wo = prepare.linear(prefix + "wo", width, heads, prepare.has(prefix + "wo.bias"));
+  layer.ffn_norm = prepare.norm(prefix + "ffn_norm", width, rms, config.rms_norm_eps);
+  layer.gate_up = prepare.gated(prefix + "gate", prefix + "up", config.intermediate_size, width);
+  layer.down = prepare.linear(prefix + "down", width, config.intermediate_size, false);
+  return layer;
+}
+
+DecoderWeights prepare_decoder(const Preparer& prepare, const DecoderConfig& config, DType dtype) {
+  DecoderWeights decoder;
+  decoder.tok_embeddings =
+      prepare.table("decoder.tok_embeddings", dtype, config.vocab_size, config.hidden_size);
+  for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
+    decoder.layers.push_back(
+        prepare_decoder_layer(prepare, config, message("decoder.layers.", i, ".")));
+  decoder.norm =
+      prepare.norm("decoder.norm", config.hidden_size, Norm::Kind::kRms, config.rms_norm_eps);
+  decoder.output = prepare.linear("decoder.output", config.vocab_size, config.hidden_size, false);
+  return decoder;
+}
+
+}  // namespace
+
+InternVLWeights prepare_weights(const InternVLConfig& config, DType dtype, const Backend& backend,
+                                const WeightMap& sources, const ReleaseSource& release) {
+  const Preparer prepare(dtype, backend, sources, release);
+  InternVLWeights weights;
+  weights.vision = prepare_vision(prepare, config.vision);
+  if (config.decoder.num_hidden_layers == 0) return weights;  // a vision tower alone
+  weights.projector = prepare_projector(prepare, config);
+  weights.decoder = prepare_decoder(prepare, config.decoder, dtype);
+  return weights;
+}
+
+}  // namespace internvl
