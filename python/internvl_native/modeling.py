@@ -1,0 +1,455 @@
+"""InternVL-Chat models: the classes that scripts written for Hugging Face call.
+
+The signatures, side effects and results are those of ``modeling_internvl_chat.py`` of the
+published checkpoints; where that code fails with a bare assertion, these raise an error that names
+the argument, what was expected and what came.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+from typing import TYPE_CHECKING, Any, Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core, arrays
+from .checkpoint import open_checkpoint, weight_map
+from .checkpoint.options import parse_options
+from .checkpoint.resolve import resolve_checkpoint
+from .configuration import InternVLChatConfig, core_config
+from .conversation import Conversation, get_conv_template
+from .dtypes import parse_dtype
+from .generation import generate as run_generation
+
+if TYPE_CHECKING:
+    from .tokenization import InternLM2Tokenizer
+
+logger = logging.getLogger(__name__)
+
+History = list[tuple[str, str]]
+
+
+class InternVLChatModel:
+    """An InternVL-Chat checkpoint on the native engine.
+
+    Made by :meth:`from_pretrained`. One model may be used by any number of threads at once.
+
+    Attributes:
+        config: the checkpoint's configuration.
+        template: name of the conversation template.
+        system_message: put in front of every conversation; settable.
+        num_image_token: tokens that one tile becomes.
+        img_context_token_id: id of ``<IMG_CONTEXT>``; set by ``chat`` and ``batch_chat``, and by
+            the caller of ``generate``.
+    """
+
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: InternVLChatConfig, path: pathlib.Path, dtype: str) -> None:
+        self.config = config
+        self.name_or_path = str(path)
+        self.template: str = config.template
+        self.conv_template: Conversation = get_conv_template(self.template)
+        self.system_message: str = getattr(
+            config, "system_message", self.conv_template.system_message
+        )
+        self.patch_size: int = config.vision_config.patch_size
+        self.select_layer: int = config.select_layer
+        self.downsample_ratio: float = config.downsample_ratio
+        self.ps_version: str = config.ps_version
+        self.llm_arch_name: str = config.llm_config.architectures[0]
+        image_size = config.force_image_size or config.vision_config.image_size
+        self.num_image_token = int(
+            (image_size // self.patch_size) ** 2 * (config.downsample_ratio**2)
+        )
+        self.img_context_token_id: int | None = None
+        self.training = False
+        self._core = _load_core(config, path, dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
+    ) -> InternVLChatModel:
+        """Loads a checkpoint folder, or a hub name that is in the local Hugging Face cache.
+
+        Args:
+            pretrained_model_name_or_path: folder with ``config.json`` and safetensors, or
+                ``"OpenGVLab/InternVL-Chat-V1-5"``.
+            torch_dtype: dtype of the weights and of arithmetic: a torch dtype, a numpy dtype, a
+                string, or ``"auto"``; float32 by default, as in transformers.
+            config: a configuration to use instead of the checkpoint's.
+            kwargs: what transformers takes. Placement (``device_map``, ``low_cpu_mem_usage``, ...)
+                is accepted and left to the engine; what cannot be honoured raises.
+
+        Raises:
+            CheckpointError: the files are missing, damaged or not what the config says.
+            ValueError: an option that cannot be honoured.
+        """
+        options = parse_options(kwargs)
+        path = resolve_checkpoint(
+            pretrained_model_name_or_path,
+            revision=options.revision,
+            cache_dir=options.cache_dir,
+            local_files_only=options.local_files_only,
+            token=options.token,
+        )
+        config = options.config or InternVLChatConfig.from_pretrained(path)
+        return cls(config, path, parse_dtype(options.torch_dtype, config))
+
+    # ---- the model as an object that scripts place, convert and inspect
+
+    @property
+    def dtype(self) -> Any:
+        """dtype of the weights: a ``torch.dtype`` where torch is loaded, else numpy's
+        (bfloat16, which numpy lacks, as the string)."""
+        return arrays.public_dtype(self._core.dtype)
+
+    @property
+    def device(self) -> Any:
+        """Where the model computes: the CPU."""
+        return arrays.cpu_device()
+
+    @property
+    def backend(self) -> str:
+        """Backend and instruction set, as ``"cpu/avx512bf16"``."""
+        return self._core.backend
+
+    def eval(self) -> InternVLChatModel:
+        return self
+
+    def train(self, mode: bool = True) -> InternVLChatModel:
+        if mode:
+            raise ValueError("internvl_native runs models, it does not train them: train(False)")
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> InternVLChatModel:
+        if requires_grad:
+            raise ValueError("internvl_native has no gradients: requires_grad_(False)")
+        return self
+
+    def cpu(self) -> InternVLChatModel:
+        return self
+
+    def cuda(self, device: Any = None) -> InternVLChatModel:
+        """Stays on the CPU, which this version computes on, and says so once."""
+        _warn_placement("cuda" if device is None else device)
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> InternVLChatModel:
+        """``to(device)``, ``to(dtype)`` or both; another dtype loads the weights again."""
+        for value in (*args, *kwargs.values()):
+            if value is None or isinstance(value, bool):
+                continue
+            if arrays.is_dtype(value):
+                self._convert(parse_dtype(value, self.config))
+            elif str(value) != "cpu":
+                _warn_placement(value)
+        return self
+
+    def half(self) -> InternVLChatModel:
+        return self._convert("float16")
+
+    def bfloat16(self) -> InternVLChatModel:
+        return self._convert("bfloat16")
+
+    def float(self) -> InternVLChatModel:
+        return self._convert("float32")
+
+    def _convert(self, dtype: str) -> InternVLChatModel:
+        if dtype != self._core.dtype:
+            self._core = _load_core(self.config, pathlib.Path(self.name_or_path), dtype)
+        return self
+
+    # ---- images
+
+    def extract_feature(self, pixel_values: Any) -> Any:
+        """Image features: (tiles, 3, S, S) -> (tiles, ``num_image_token``, hidden_size).
+
+        Takes torch tensors or numpy arrays of any float dtype and returns the same kind; torch
+        tensors have the model's dtype, numpy arrays are float32.
+        """
+        pixels, dtype = arrays.pixel_array(pixel_values)
+        features = self._core.extract_feature(pixels, dtype)
+        return arrays.like(features, pixel_values, self._core.dtype)
+
+    # ---- text
+
+    def generate(
+        self,
+        pixel_values: Any = None,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        visual_features: Any = None,
+        generation_config: Any = None,
+        output_hidden_states: bool | None = None,
+        **generate_kwargs: Any,
+    ) -> Any:
+        """Generates from token ids, image features put in place of ``img_context_token_id``.
+
+        Args:
+            pixel_values: (tiles, 3, S, S), or None for text alone.
+            input_ids: (batch, length).
+            attention_mask: (batch, length), 0 for padding; all ones if left out.
+            visual_features: what :meth:`extract_feature` returned, to skip the vision part; used
+                only together with ``pixel_values``, as in the reference.
+            generation_config: a ``GenerationConfig`` whose values replace the model's defaults.
+            generate_kwargs: what transformers' ``generate`` takes.
+
+        Returns:
+            (batch, new tokens + 1) ids that begin with the ``<s>`` that generation started from,
+            or an output object with ``return_dict_in_generate=True``; torch tensors if the ids or
+            pixels came as torch tensors, else numpy arrays.
+        """
+        if self.img_context_token_id is None:
+            raise ValueError(
+                "img_context_token_id: set model.img_context_token_id = "
+                "tokenizer.convert_tokens_to_ids('<IMG_CONTEXT>') before generate()"
+            )
+        ids = arrays.integer_array(input_ids, "input_ids")
+        if ids.ndim != 2:
+            raise ValueError(
+                f"input_ids: expected 2 dimensions (batch, length), got shape {ids.shape}"
+            )
+        mask = (
+            np.ones(ids.shape, np.uint8)
+            if attention_mask is None
+            else arrays.integer_array(attention_mask, "attention_mask") != 0
+        )
+        as_torch = any(map(arrays.is_torch, (pixel_values, input_ids, visual_features)))
+
+        def start() -> _core.ChatSession:
+            return self._session(ids, mask, self._features(pixel_values, visual_features))
+
+        return run_generation(
+            start,
+            dict(generate_kwargs, output_hidden_states=output_hidden_states),
+            generation_config=generation_config,
+            model_config=self.config.llm_config,
+            as_torch=as_torch,
+        )
+
+    def _features(
+        self, pixel_values: Any, visual_features: Any
+    ) -> npt.NDArray[np.float32] | None:
+        if pixel_values is None:
+            return None
+        if visual_features is not None:
+            return arrays.float_array(visual_features, "visual_features")
+        return self._core.extract_feature(*arrays.pixel_array(pixel_values))
+
+    def _session(
+        self,
+        ids: npt.NDArray[np.int64],
+        mask: npt.NDArray[Any],
+        features: npt.NDArray[np.float32] | None,
+        observer: Callable[[str, npt.NDArray[np.float32]], None] | None = None,
+    ) -> _core.ChatSession:
+        vocab_size = self.config.llm_config.vocab_size
+        if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
+            raise IndexError(
+                f"input_ids: expected ids in [0, {vocab_size}), got {ids.min()} to {ids.max()}"
+            )
+        return self._core.session(
+            ids.astype(np.int32), mask.astype(np.uint8), features, self.img_context_token_id, observer
+        )
+
+    def chat(
+        self,
+        tokenizer: InternLM2Tokenizer,
+        pixel_values: Any,
+        question: str,
+        generation_config: dict[str, Any],
+        history: History | None = None,
+        return_history: bool = False,
+        num_patches_list: Sequence[int] | None = None,
+        IMG_START_TOKEN: str = "<img>",
+        IMG_END_TOKEN: str = "</img>",
+        IMG_CONTEXT_TOKEN: str = "<IMG_CONTEXT>",
+        verbose: bool = False,
+    ) -> Any:
+        """Answers a question about any number of images, or about none.
+
+        Args:
+            pixel_values: the tiles of all images, (tiles, 3, S, S), or None.
+            question: each ``<image>`` in it stands for one image; without history and without
+                ``<image>``, one is put in front.
+            generation_config: options of ``generate``; its ``eos_token_id`` is set by the call.
+            history: earlier (question, answer) pairs; the new pair is appended in place.
+            num_patches_list: tiles of each image; one image of all tiles if left out.
+
+        Returns:
+            the answer, or (answer, history) with ``return_history``.
+        """
+        if history is None and pixel_values is not None and "<image>" not in question:
+            question = "<image>\n" + question
+        if num_patches_list is None:
+            num_patches_list = [len(pixel_values)] if pixel_values is not None else []
+        if pixel_values is not None and len(pixel_values) != sum(num_patches_list):
+            raise ValueError(
+                f"num_patches_list: {list(num_patches_list)} adds up to {sum(num_patches_list)} "
+                f"tiles, but pixel_values holds {len(pixel_values)}"
+            )
+        self.img_context_token_id = tokenizer.convert_tokens_to_ids(IMG_CONTEXT_TOKEN)
+        if history is not None and not hasattr(history, "append"):
+            raise TypeError(
+                f"history: expected a list of (question, answer) pairs, got {type(history).__name__}"
+            )
+        template = self._conversation()
+        history = [] if history is None else history
+        for turn in history:
+            if len(turn) != 2:
+                raise ValueError(f"history: expected (question, answer) pairs, got {turn!r}")
+            template.append_message(template.roles[0], turn[0])
+            template.append_message(template.roles[1], turn[1])
+        template.append_message(template.roles[0], question)
+        template.append_message(template.roles[1], None)
+        query = template.get_prompt()
+        if verbose and pixel_values is not None:
+            print(f"dynamic ViT batch size: {len(pixel_values)}")
+        for num_patches in num_patches_list:
+            query = query.replace(
+                "<image>",
+                IMG_START_TOKEN + IMG_CONTEXT_TOKEN * self.num_image_token * num_patches + IMG_END_TOKEN,
+                1,
+            )
+        response = self._answers(tokenizer, [query], pixel_values, generation_config, template)[0]
+        history.append((question, response))
+        if return_history:
+            return response, history
+        if verbose:
+            shown = query.replace(IMG_CONTEXT_TOKEN, "")
+            print(shown.replace(f"{IMG_START_TOKEN}{IMG_END_TOKEN}", "<image>"), response)
+        return response
+
+    def batch_chat(
+        self,
+        tokenizer: InternLM2Tokenizer,
+        pixel_values: Any,
+        questions: Sequence[str],
+        generation_config: dict[str, Any],
+        num_patches_list: Sequence[int] | None = None,
+        history: None = None,
+        return_history: bool = False,
+        IMG_START_TOKEN: str = "<img>",
+        IMG_END_TOKEN: str = "</img>",
+        IMG_CONTEXT_TOKEN: str = "<IMG_CONTEXT>",
+        verbose: bool = False,
+        image_counts: Sequence[int] | None = None,
+    ) -> list[str]:
+        """Answers several questions at once, each about one image (or all about none).
+
+        Args:
+            pixel_values: the tiles of all images, in the order of the questions, or None.
+            num_patches_list: tiles of each question's image.
+            image_counts: the older name of ``num_patches_list``.
+
+        Returns:
+            the answers; with ``num_return_sequences``, those of one question follow each other.
+        """
+        if history is not None or return_history:
+            raise NotImplementedError(
+                "batch_chat: history and return_history are not supported, as in the reference; "
+                "call chat() for conversations of several turns"
+            )
+        if image_counts is not None:
+            num_patches_list = image_counts
+            logger.warning("batch_chat: image_counts is deprecated, use num_patches_list")
+        if num_patches_list is None:
+            raise TypeError(
+                "num_patches_list: expected the number of tiles of each question's image, got None"
+            )
+        if len(num_patches_list) > len(questions):
+            raise IndexError(
+                f"num_patches_list: {len(num_patches_list)} entries for {len(questions)} questions"
+            )
+        if not num_patches_list:
+            raise ValueError("questions: expected at least one question and its num_patches_list")
+        self.img_context_token_id = tokenizer.convert_tokens_to_ids(IMG_CONTEXT_TOKEN)
+        if verbose and pixel_values is not None:
+            print(f"dynamic ViT batch size: {len(pixel_values)}")
+        queries = []
+        for question, num_patches in zip(questions, num_patches_list):
+            if pixel_values is not None and "<image>" not in question:
+                question = "<image>\n" + question
+            template = self._conversation()
+            template.append_message(template.roles[0], question)
+            template.append_message(template.roles[1], None)
+            image = (
+                IMG_START_TOKEN + IMG_CONTEXT_TOKEN * self.num_image_token * num_patches + IMG_END_TOKEN
+            )
+            queries.append(template.get_prompt().replace("<image>", image, 1))
+        tokenizer.padding_side = "left"
+        return self._answers(tokenizer, queries, pixel_values, generation_config, template)
+
+    def _conversation(self) -> Conversation:
+        template = get_conv_template(self.template)
+        template.system_message = self.system_message
+        return template
+
+    def _answers(
+        self,
+        tokenizer: InternLM2Tokenizer,
+        queries: list[str],
+        pixel_values: Any,
+        generation_config: dict[str, Any],
+        template: Conversation,
+    ) -> list[str]:
+        if not isinstance(generation_config, dict):
+            raise TypeError(
+                f"generation_config: expected a dict, got {type(generation_config).__name__}; "
+                "its eos_token_id is set by the call"
+            )
+        separator = template.sep.strip()
+        inputs = tokenizer(queries, padding=len(queries) > 1)
+        generation_config["eos_token_id"] = tokenizer.convert_tokens_to_ids(separator)
+        if "use_cache" in generation_config:
+            raise TypeError("generation_config: use_cache is always on; leave it out")
+        if generation_config.get("return_dict_in_generate"):
+            raise ValueError(
+                "generation_config: chat returns text; call generate() for return_dict_in_generate"
+            )
+        output = self.generate(
+            pixel_values=pixel_values,
+            input_ids=np.asarray(inputs["input_ids"], np.int64),
+            attention_mask=np.asarray(inputs["attention_mask"], np.int64),
+            **generation_config,
+        )
+        texts = tokenizer.batch_decode(output, skip_special_tokens=True)
+        return [text.split(separator)[0].strip() for text in texts]
+
+    def taps(
+        self, pixel_values: Any, input_ids: Any, attention_mask: Any = None
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Activations of one prompt by name, float32, rows of all tiles or tokens stacked:
+        ``vit.embeddings``, ``vit.layer1``, ..., ``pixel_shuffle``, ``vit_embeds``,
+        ``llm.inputs_embeds``, ``llm.layer1``, ..., ``llm.norm``, and ``logits`` (batch, vocab) of
+        the last position."""
+        chunks: dict[str, list[npt.NDArray[np.float32]]] = {}
+
+        def observe(name: str, value: npt.NDArray[np.float32]) -> None:
+            chunks.setdefault(name, []).append(value)
+
+        ids = arrays.integer_array(input_ids, "input_ids")
+        mask = np.ones_like(ids) if attention_mask is None else np.asarray(attention_mask)
+        features = None
+        if pixel_values is not None:
+            pixels, dtype = arrays.pixel_array(pixel_values)
+            features = self._core.extract_feature(pixels, dtype, observe)
+        session = self._session(ids, mask, features, observe)
+        taps = {"logits": session.prefill()}
+        taps.update((name, np.concatenate(values)) for name, values in chunks.items())
+        return taps
+
+
+def _load_core(config: InternVLChatConfig, path: pathlib.Path, dtype: str) -> _core.InternVL:
+    weights = weight_map(config, open_checkpoint(path))
+    return _core.InternVL(core_config(config), weights, dtype)
+
+
+def _warn_placement(device: Any) -> None:
+    if not getattr(_warn_placement, "done", False):
+        logger.warning("internvl_native computes on the CPU in this version; %s is ignored", device)
+        setattr(_warn_placement, "done", True)
