@@ -1,1 +1,93 @@
-"""InternVL-Chat-V1.5 on a native engine: a drop-in for the Hugging Face remote code."""
+"""InternVL-Chat-V1.5 on a native engine: a drop-in for the Hugging Face remote code.
+
+    from internvl_native import AutoModel, AutoTokenizer
+
+    model = AutoModel.from_pretrained(path, torch_dtype="bfloat16")
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    response = model.chat(tokenizer, pixel_values, question, dict(max_new_tokens=256))
+
+Everything is imported when it is first used; torch and transformers never are, unless the caller
+has done so or asks for their types.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._core import CheckpointError, ImageError, num_threads, set_num_threads
+    from .auto import AutoModel, AutoModelForCausalLM
+    from .configuration import AutoConfig, InternVLChatConfig
+    from .conversation import get_conv_template
+    from .generation import GenerationConfig, manual_seed
+    from .image_processing import (
+        build_transform,
+        dynamic_preprocess,
+        find_closest_aspect_ratio,
+        load_image,
+    )
+    from .modeling import InternVLChatModel
+    from .streamers import TextIteratorStreamer, TextStreamer
+    from .tokenization import AutoTokenizer
+    from .video import load_video
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AutoConfig",
+    "AutoModel",
+    "AutoModelForCausalLM",
+    "AutoTokenizer",
+    "CheckpointError",
+    "GenerationConfig",
+    "ImageError",
+    "InternVLChatConfig",
+    "InternVLChatModel",
+    "TextIteratorStreamer",
+    "TextStreamer",
+    "build_transform",
+    "dynamic_preprocess",
+    "find_closest_aspect_ratio",
+    "get_conv_template",
+    "load_image",
+    "load_video",
+    "manual_seed",
+    "num_threads",
+    "set_num_threads",
+]
+
+_MODULE_OF = {
+    "AutoConfig": "configuration",
+    "AutoModel": "auto",
+    "AutoModelForCausalLM": "auto",
+    "AutoTokenizer": "tokenization",
+    "CheckpointError": "_core",
+    "GenerationConfig": "generation",
+    "ImageError": "_core",
+    "InternVLChatConfig": "configuration",
+    "InternVLChatModel": "modeling",
+    "TextIteratorStreamer": "streamers",
+    "TextStreamer": "streamers",
+    "build_transform": "image_processing",
+    "dynamic_preprocess": "image_processing",
+    "find_closest_aspect_ratio": "image_processing",
+    "get_conv_template": "conversation",
+    "load_image": "image_processing",
+    "load_video": "video",
+    "manual_seed": "generation",
+    "num_threads": "_core",
+    "set_num_threads": "_core",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
