@@ -71,11 +71,12 @@ DecoderConfig parse_decoder(const py::dict& dict) {
   set(config.max_position_embeddings, dict, "max_position_embeddings");
   set(config.rms_norm_eps, dict, "rms_norm_eps");
   set(config.rope_theta, dict, "rope_theta");
-  const auto type = dict["rope_scaling_type"].cast<std::string>();
+  const py::dict scaling = dict["rope_scaling"];
+  const auto type = scaling["type"].cast<std::string>();
   config.rope_scaling.type = type == "dynamic"  ? RopeScaling::Type::kDynamic
                              : type == "linear" ? RopeScaling::Type::kLinear
                                                 : RopeScaling::Type::kNone;
-  set(config.rope_scaling.factor, dict, "rope_scaling_factor");
+  set(config.rope_scaling.factor, scaling, "factor");
   config.hidden_act = parse_activation(dict["hidden_act"].cast<std::string>());
   return config;
 }
@@ -83,7 +84,8 @@ DecoderConfig parse_decoder(const py::dict& dict) {
 InternVLConfig parse_config(const py::dict& dict) {
   InternVLConfig config;
   config.vision = parse_vision(dict["vision"]);
-  if (dict.contains("decoder")) config.decoder = parse_decoder(dict["decoder"]);
+  if (!dict.contains("decoder")) return config;  // a vision tower alone
+  config.decoder = parse_decoder(dict["decoder"]);
   set(config.select_layer, dict, "select_layer");
   set(config.downsample_factor, dict, "downsample_factor");
   set(config.transposed_shuffle, dict, "transposed_shuffle");

@@ -17,7 +17,7 @@ class AutoModel:
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
-    ) -> InternVLChatModel:
+    ) -> Any:
         return InternVLChatModel.from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
 

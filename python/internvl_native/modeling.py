@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import logging
 import os
-import pathlib
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core, arrays
-from .checkpoint import open_checkpoint, weight_map
-from .checkpoint.options import parse_options
+from .checkpoint.loader import Checkpoint, open_checkpoint
+from .checkpoint.options import load_options, override_config
 from .checkpoint.resolve import resolve_checkpoint
-from .configuration import InternVLChatConfig, core_config
+from .checkpoint.weights import unused_tensors, weight_map
+from .configuration import InternVLChatConfig
 from .conversation import Conversation, get_conv_template
+from .core_config import core_config, num_image_token
 from .dtypes import parse_dtype
-from .generation import generate as run_generation
+from .generation import prepare_generation
 
 if TYPE_CHECKING:
     from .tokenization import InternLM2Tokenizer
@@ -48,9 +49,9 @@ class InternVLChatModel:
 
     main_input_name = "pixel_values"
 
-    def __init__(self, config: InternVLChatConfig, path: pathlib.Path, dtype: str) -> None:
+    def __init__(self, config: InternVLChatConfig, checkpoint: Checkpoint, dtype: str) -> None:
         self.config = config
-        self.name_or_path = str(path)
+        self.name_or_path = str(config.name_or_path or checkpoint.path)
         self.template: str = config.template
         self.conv_template: Conversation = get_conv_template(self.template)
         self.system_message: str = getattr(
@@ -61,18 +62,16 @@ class InternVLChatModel:
         self.downsample_ratio: float = config.downsample_ratio
         self.ps_version: str = config.ps_version
         self.llm_arch_name: str = config.llm_config.architectures[0]
-        image_size = config.force_image_size or config.vision_config.image_size
-        self.num_image_token = int(
-            (image_size // self.patch_size) ** 2 * (config.downsample_ratio**2)
-        )
+        self.num_image_token = num_image_token(config)
         self.img_context_token_id: int | None = None
         self.training = False
-        self._core = _load_core(config, path, dtype)
+        self._checkpoint = checkpoint
+        self._core = _load_core(config, checkpoint, dtype)
 
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
-    ) -> InternVLChatModel:
+    ) -> Any:
         """Loads a checkpoint folder, or a hub name that is in the local Hugging Face cache.
 
         Args:
@@ -88,16 +87,19 @@ class InternVLChatModel:
             CheckpointError: the files are missing, damaged or not what the config says.
             ValueError: an option that cannot be honoured.
         """
-        options = parse_options(kwargs)
-        path = resolve_checkpoint(
-            pretrained_model_name_or_path,
-            revision=options.revision,
-            cache_dir=options.cache_dir,
-            local_files_only=options.local_files_only,
-            token=options.token,
-        )
-        config = options.config or InternVLChatConfig.from_pretrained(path)
-        return cls(config, path, parse_dtype(options.torch_dtype, config))
+        options = load_options(kwargs)
+        path = resolve_checkpoint(pretrained_model_name_or_path, **options.location)
+        folder = path / options.subfolder
+        config = options.config
+        if not isinstance(config, InternVLChatConfig):
+            config = InternVLChatConfig.from_pretrained(config or folder)
+        override_config(config, options, cls.__name__)
+        checkpoint = open_checkpoint(folder, variant=options.variant)
+        model = cls(config, checkpoint, parse_dtype(options.torch_dtype, config))
+        if not options.output_loading_info:
+            return model
+        info: dict[str, Any] = {"missing_keys": [], "mismatched_keys": [], "error_msgs": []}
+        return model, dict(info, unexpected_keys=unused_tensors(config, checkpoint))
 
     # ---- the model as an object that scripts place, convert and inspect
 
@@ -160,7 +162,7 @@ class InternVLChatModel:
 
     def _convert(self, dtype: str) -> InternVLChatModel:
         if dtype != self._core.dtype:
-            self._core = _load_core(self.config, pathlib.Path(self.name_or_path), dtype)
+            self._core = _load_core(self.config, self._checkpoint, dtype)
         return self
 
     # ---- images
@@ -218,17 +220,15 @@ class InternVLChatModel:
             if attention_mask is None
             else arrays.integer_array(attention_mask, "attention_mask") != 0
         )
-        as_torch = any(map(arrays.is_torch, (pixel_values, input_ids, visual_features)))
-
-        def start() -> _core.ChatSession:
-            return self._session(ids, mask, self._features(pixel_values, visual_features))
-
-        return run_generation(
-            start,
+        plan = prepare_generation(
             dict(generate_kwargs, output_hidden_states=output_hidden_states),
-            generation_config=generation_config,
             model_config=self.config.llm_config,
-            as_torch=as_torch,
+            generation_config=generation_config,
+        )
+        as_torch = any(map(arrays.is_torch, (pixel_values, input_ids, visual_features)))
+        return plan.run(
+            lambda: self._session(ids, mask, self._features(pixel_values, visual_features)),
+            torch_tensors=as_torch,
         )
 
     def _features(
@@ -356,7 +356,8 @@ class InternVLChatModel:
             )
         if image_counts is not None:
             num_patches_list = image_counts
-            logger.warning("batch_chat: image_counts is deprecated, use num_patches_list")
+            if verbose:
+                print("Warning: `image_counts` is deprecated. Please use `num_patches_list` instead.")
         if num_patches_list is None:
             raise TypeError(
                 "num_patches_list: expected the number of tiles of each question's image, got None"
@@ -444,9 +445,8 @@ class InternVLChatModel:
         return taps
 
 
-def _load_core(config: InternVLChatConfig, path: pathlib.Path, dtype: str) -> _core.InternVL:
-    weights = weight_map(config, open_checkpoint(path))
-    return _core.InternVL(core_config(config), weights, dtype)
+def _load_core(config: InternVLChatConfig, checkpoint: Checkpoint, dtype: str) -> _core.InternVL:
+    return _core.InternVL(core_config(config), weight_map(config, checkpoint), dtype)
 
 
 def _warn_placement(device: Any) -> None:
