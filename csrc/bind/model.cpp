@@ -209,7 +209,7 @@ py::array_t<float> embed(const InternVL& model,
   return hidden;
 }
 
-std::shared_ptr<ChatSession> start_session(
+std::unique_ptr<ChatSession> start_session(
     std::shared_ptr<InternVL> model, const py::array_t<std::int32_t, py::array::c_style>& input_ids,
     const py::array_t<std::uint8_t, py::array::c_style>& attention_mask,
     const std::optional<FloatArray>& features, std::int32_t image_token_id, py::object observer) {
@@ -232,7 +232,7 @@ std::shared_ptr<ChatSession> start_session(
     images.rows = features->size() / width;
     images.features.assign(features->data(), features->data() + features->size());
   }
-  return std::make_shared<ChatSession>(std::move(model), std::move(prompts), std::move(images),
+  return std::make_unique<ChatSession>(std::move(model), std::move(prompts), std::move(images),
                                        check_signals, python_observer(std::move(observer)));
 }
 
@@ -262,7 +262,7 @@ void bind_model(py::module_& module) {
            py::arg("features"), py::arg("image_token_id"), py::arg("observer") = py::none(),
            "A batch of prompts for the generation loop: int32 (batch, length), uint8 mask of the\n"
            "same shape, and the rows that replace the embeddings of image_token_id, or None.");
-  py::class_<ChatSession, SequenceModel, std::shared_ptr<ChatSession>>(module, "ChatSession");
+  py::class_<ChatSession, SequenceModel>(module, "ChatSession");
 }
 
 }  // namespace internvl::bind

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from . import _core, arrays
 from .checkpoint.loader import Checkpoint, open_checkpoint
-from .checkpoint.options import load_options, override_config
+from .checkpoint.options import load_config, load_options
 from .checkpoint.resolve import resolve_checkpoint
 from .checkpoint.weights import unused_tensors, weight_map
 from .configuration import InternVLChatConfig
@@ -90,12 +90,15 @@ class InternVLChatModel:
         options = load_options(kwargs)
         path = resolve_checkpoint(pretrained_model_name_or_path, **options.location)
         folder = path / options.subfolder
-        config = options.config
+        config = load_config(folder, options, cls.__name__)
         if not isinstance(config, InternVLChatConfig):
-            config = InternVLChatConfig.from_pretrained(config or folder)
-        override_config(config, options, cls.__name__)
+            raise ValueError(
+                f"{folder}: expected a checkpoint of model_type internvl_chat, "
+                f"got {config.model_type}"
+            )
         checkpoint = open_checkpoint(folder, variant=options.variant)
-        model = cls(config, checkpoint, parse_dtype(options.torch_dtype, config))
+        dtype = parse_dtype(options.torch_dtype, config, stored=checkpoint.dtype)
+        model = cls(config, checkpoint, dtype)
         if not options.output_loading_info:
             return model
         info: dict[str, Any] = {"missing_keys": [], "mismatched_keys": [], "error_msgs": []}
