@@ -55,7 +55,7 @@ VisionConfig parse_vision(const py::dict& dict) {
   set(config.qk_normalization, dict, "qk_normalization");
   set(config.layer_norm_eps, dict, "layer_norm_eps");
   config.norm_type =
-      dict["norm_type"].cast<std::string>() == "layer_norm" ? Norm::Kind::kLayer : Norm::Kind::kRms;
+      dict["norm_type"].cast<std::string>() == "layer" ? Norm::Kind::kLayer : Norm::Kind::kRms;
   config.hidden_act = parse_activation(dict["hidden_act"].cast<std::string>());
   return config;
 }
@@ -236,6 +236,26 @@ std::unique_ptr<ChatSession> start_session(
                                        check_signals, python_observer(std::move(observer)));
 }
 
+py::array_t<float> prefill(ChatSession& session) {
+  py::array_t<float> logits({session.batch_size(), session.vocab_size()});
+  float* out = logits.mutable_data();
+  const py::gil_scoped_release unlocked;
+  session.prefill(out);
+  return logits;
+}
+
+py::array_t<float> step(ChatSession& session,
+                        const py::array_t<std::int32_t, py::array::c_style>& tokens) {
+  check(tokens.size() == session.batch_size(), "tokens: expected one for each of ",
+        session.batch_size(), " sequences, got ", tokens.size());
+  py::array_t<float> logits({session.batch_size(), session.vocab_size()});
+  float* out = logits.mutable_data();
+  const std::int32_t* in = tokens.data();
+  const py::gil_scoped_release unlocked;
+  session.step(in, out);
+  return logits;
+}
+
 }  // namespace
 
 void bind_model(py::module_& module) {
@@ -262,7 +282,11 @@ void bind_model(py::module_& module) {
            py::arg("features"), py::arg("image_token_id"), py::arg("observer") = py::none(),
            "A batch of prompts for the generation loop: int32 (batch, length), uint8 mask of the\n"
            "same shape, and the rows that replace the embeddings of image_token_id, or None.");
-  py::class_<ChatSession, SequenceModel>(module, "ChatSession");
+  py::class_<ChatSession, SequenceModel>(module, "ChatSession",
+                                         "A batch of prompts that grows by a token a step.")
+      .def("prefill", &prefill, "Runs the prompts, once -> float32 (batch, vocab_size).")
+      .def("step", &step, py::arg("tokens"),
+           "Appends int32 tokens (batch) -> float32 (batch, vocab_size) of the new positions.");
 }
 
 }  // namespace internvl::bind

@@ -429,7 +429,7 @@ class InternVLChatModel:
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Activations of one prompt by name, float32, rows of all tiles or tokens stacked:
         ``vit.embeddings``, ``vit.layer1``, ..., ``pixel_shuffle``, ``vit_embeds``,
-        ``llm.inputs_embeds``, ``llm.layer1``, ..., ``llm.norm``, and ``logits`` (batch, vocab) of
+        ``llm.inputs_embeds``, ``llm.layer1``, ..., ``llm.norm``, and ``llm.logits_last`` (batch, vocab) of
         the last position."""
         chunks: dict[str, list[npt.NDArray[np.float32]]] = {}
 
@@ -443,7 +443,7 @@ class InternVLChatModel:
             pixels, dtype = arrays.pixel_array(pixel_values)
             features = self._core.extract_feature(pixels, dtype, observe)
         session = self._session(ids, mask, features, observe)
-        taps = {"logits": session.prefill()}
+        taps = {"llm.logits_last": session.prefill()}
         taps.update((name, np.concatenate(values)) for name, values in chunks.items())
         return taps
 
