@@ -92,46 +92,47 @@ struct RowState {
   float sums[kWidth];  ///< of the weights so far, key k in lane k % kWidth
 };
 
-/// Turns the scores of `visible` keys into weights 2^(scale * score - maximum), and all others of
-/// `columns` into zeros. Returns by what earlier weights shrink since the maximum has grown.
-template <class T>
-float softmax_page(T* weights, float* scores, std::int64_t visible, std::int64_t columns,
-                   float scale, RowState& state) {
-  if (visible < 0) visible = 0;
+/// Takes in the scores of the `visible` first keys of a page. Returns by what the weights of
+/// earlier pages shrink since the maximum has grown. Scores of whole vectors are written over.
+inline float raise_maximum(RowState& state, float* scores, std::int64_t visible, float scale) {
+  if (visible <= 0) return 1.0f;
   const std::int64_t end = round_up(visible, kWidth);
-  for (std::int64_t n = end; n < columns; n += kWidth) store(weights + n, zero());
-  if (visible == 0) return 1.0f;
-
   // A score that is seen stands in for those that are not, whatever they are.
   for (std::int64_t n = visible; n < end; ++n) scores[n] = scores[0];
   Vec highest = load(scores);
   for (std::int64_t n = kWidth; n < end; n += kWidth) highest = max(highest, load(scores + n));
-  const float page_maximum = reduce_max(highest) * scale;
-  float decay = 1.0f;
-  if (page_maximum > state.maximum) {
-    float lanes[kWidth];
-    store(lanes, exp2(broadcast(state.maximum - page_maximum)));
-    decay = lanes[0];
-    state.maximum = page_maximum;
-  }
+  const float maximum = reduce_max(highest) * scale;
+  if (!(maximum > state.maximum)) return 1.0f;
+  float decay[kWidth];
+  store(decay, exp2(broadcast(state.maximum - maximum)));
+  state.maximum = maximum;
+  store(state.sums, mul(load(state.sums), broadcast(decay[0])));
+  return decay[0];
+}
 
+/// Weights 2^(scale * score - maximum) of the `visible` first keys, zeros for the others of
+/// `columns`.
+template <class T>
+void weigh(T* weights, RowState& state, const float* scores, std::int64_t visible,
+           std::int64_t columns, float scale) {
   const Vec factor = broadcast(scale);
   const Vec shift = broadcast(-state.maximum);
-  Vec sum = mul(load(state.sums), broadcast(decay));
-  const std::int64_t whole = visible / kWidth * kWidth;
-  INTERNVL_UNROLL for (std::int64_t n = 0; n < whole; n += kWidth) {
+  Vec sum = load(state.sums);
+  std::int64_t n = 0;
+  INTERNVL_UNROLL for (; n + kWidth <= visible; n += kWidth) {
     const Vec weight = exp2(fma(load(scores + n), factor, shift));
     sum = add(sum, weight);
     store(weights + n, weight);
   }
-  if (whole < end) {
-    const Vec weight = exp2(fma(load(scores + whole), factor, shift));
-    const Vec seen = keep_first(weight, static_cast<int>(visible - whole));
+  if (n < visible) {
+    const Vec weight = exp2(fma(load(scores + n), factor, shift));
+    const Vec seen = keep_first(weight, static_cast<int>(visible - n));
     sum = add(sum, seen);
-    store(weights + whole, seen);
+    store(weights + n, seen);
+    n += kWidth;
   }
+  for (; n < columns; n += kWidth) store(weights + n, zero());
   store(state.sums, sum);
-  return decay;
 }
 
 /// Memory of one task.
@@ -186,10 +187,14 @@ void attend(const AttentionArgs& args, std::byte* memory) {
       if (seen <= 0) continue;
       product(scores, kPageKeys, scratch.queries + row * head_dim, head_dim, count, page_keys,
               head_dim, seen, nullptr);
+      // One loop for all maxima and one for all weights: rows wait for their maxima together.
       for (int i = 0; i < count; ++i) {
-        decay[i] = softmax_page(weights + i * kPageKeys, scores + i * kPageKeys,
-                                least(seen, visible(row + i) - first), seen, scale,
-                                scratch.states[row + i]);
+        decay[i] = raise_maximum(scratch.states[row + i], scores + i * kPageKeys,
+                                 least(seen, visible(row + i) - first), scale);
+      }
+      for (int i = 0; i < count; ++i) {
+        weigh(weights + i * kPageKeys, scratch.states[row + i], scores + i * kPageKeys,
+              least(seen, visible(row + i) - first), seen, scale);
       }
       product(scratch.sums + row * columns, columns, weights, kPageKeys, count, page_values, seen,
               columns, decay);
@@ -203,7 +208,7 @@ void attend(const AttentionArgs& args, std::byte* memory) {
     const Vec inverse = broadcast(visible(row) > 0 ? 1.0f / total : 0.0f);
     for (std::int64_t d = 0; d < head_dim; d += kWidth) {
       const Vec sum = load(scratch.sums + row * columns + d);
-      store_partial(out + d, mul(sum, inverse), static_cast<int>(least(kWidth, head_dim - d)));
+      store_lanes(out + d, mul(sum, inverse), lanes_from(d, head_dim));
     }
   }
 }

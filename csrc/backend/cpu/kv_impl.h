@@ -8,6 +8,7 @@
 #pragma once
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/math_impl.h"
 
 namespace internvl::cpu {
 namespace INTERNVL_ISA {
@@ -116,13 +117,13 @@ void rotate(void* heads, const float* table, std::int64_t count, std::int64_t he
   T* x = static_cast<T*>(heads);
   for (std::int64_t head = 0; head < count; ++head, x += head_dim) {
     for (std::int64_t i = 0; i < half; i += kWidth) {
-      const int lanes = static_cast<int>(least(kWidth, half - i));
-      const Vec cos = load_partial(table + i, lanes);
-      const Vec sin = load_partial(table + half + i, lanes);
-      const Vec x1 = load_partial(x + i, lanes);
-      const Vec x2 = load_partial(x + half + i, lanes);
-      store_partial(x + i, sub(mul(x1, cos), mul(x2, sin)), lanes);
-      store_partial(x + half + i, add(mul(x2, cos), mul(x1, sin)), lanes);
+      const int lanes = lanes_from(i, half);
+      const Vec cos = load_lanes(table + i, lanes);
+      const Vec sin = load_lanes(table + half + i, lanes);
+      const Vec x1 = load_lanes(x + i, lanes);
+      const Vec x2 = load_lanes(x + half + i, lanes);
+      store_lanes(x + i, sub(mul(x1, cos), mul(x2, sin)), lanes);
+      store_lanes(x + half + i, add(mul(x2, cos), mul(x1, sin)), lanes);
     }
   }
 }

@@ -1,11 +1,27 @@
-// Loops that become registers, and elementary functions on the vectors of the simd_*.h that was
-// included before.
+// What the kernels share: loops over vectors, and elementary functions on the vectors of the
+// simd_*.h that was included before.
 #pragma once
 
 #define INTERNVL_UNROLL _Pragma("GCC unroll 8")
 
 namespace internvl::cpu {
 namespace INTERNVL_ISA {
+
+/// The number of lanes that [i, end) fills, i < end.
+inline int lanes_from(std::int64_t i, std::int64_t end) {
+  return end - i < kWidth ? static_cast<int>(end - i) : kWidth;
+}
+
+template <class T>
+inline Vec load_lanes(const T* from, int lanes) {
+  return lanes == kWidth ? load(from) : load_partial(from, lanes);
+}
+
+template <class T>
+inline void store_lanes(T* to, Vec value, int lanes) {
+  if (lanes == kWidth) return store(to, value);
+  store_partial(to, value, lanes);
+}
 
 /// p(x) with the coefficient of the highest power first.
 template <int kCount>

@@ -19,11 +19,9 @@ inline void with_element(DType dtype, Body body) {
 
 template <class Out, class In>
 inline void convert_elements(Out* out, const In* x, std::int64_t count) {
-  std::int64_t i = 0;
-  for (; i + kWidth <= count; i += kWidth) store(out + i, load(x + i));
-  if (i < count) {
-    const int lanes = static_cast<int>(count - i);
-    store_partial(out + i, load_partial(x + i, lanes), lanes);
+  for (std::int64_t i = 0; i < count; i += kWidth) {
+    const int lanes = lanes_from(i, count);
+    store_lanes(out + i, load_lanes(x + i, lanes), lanes);
   }
 }
 
@@ -49,8 +47,8 @@ inline float sum_of(const T* x, std::int64_t count, Term term) {
     }
   }
   for (; i < count; i += kWidth) {
-    const int lanes = count - i < kWidth ? static_cast<int>(count - i) : kWidth;
-    sums[0] = add(sums[0], term(load_partial(x + i, lanes), lanes));
+    const int lanes = lanes_from(i, count);
+    sums[0] = add(sums[0], term(load_lanes(x + i, lanes), lanes));
   }
   return reduce_add(add(add(sums[0], sums[1]), add(sums[2], sums[3])));
 }
@@ -63,22 +61,16 @@ inline void norm_row(Out* out, const In* x, const NormArgs& args) {
   const Vec center = broadcast(mean);
   const float squares = sum_of(x, args.cols, [&](Vec v, int lanes) {
     const Vec distance = sub(v, center);
-    return keep_first(mul(distance, distance), lanes);
+    return lanes == kWidth ? mul(distance, distance) : keep_first(mul(distance, distance), lanes);
   });
   const Vec root = sqrt(broadcast(squares / count + args.eps));
   const Vec factor = div(broadcast(1.0f), root);
-  const auto scaled = [&](Vec v, Vec weight) { return mul(mul(sub(v, center), factor), weight); };
-  std::int64_t i = 0;
-  for (; i + kWidth <= args.cols; i += kWidth) {
-    Vec y = scaled(load(x + i), load(args.weight + i));
-    if (args.bias != nullptr) y = add(y, load(args.bias + i));
-    store(out + i, y);
-  }
-  if (i < args.cols) {
-    const int lanes = static_cast<int>(args.cols - i);
-    Vec y = scaled(load_partial(x + i, lanes), load_partial(args.weight + i, lanes));
-    if (args.bias != nullptr) y = add(y, load_partial(args.bias + i, lanes));
-    store_partial(out + i, y, lanes);
+  for (std::int64_t i = 0; i < args.cols; i += kWidth) {
+    const int lanes = lanes_from(i, args.cols);
+    const Vec distance = sub(load_lanes(x + i, lanes), center);
+    Vec y = mul(mul(distance, factor), load_lanes(args.weight + i, lanes));
+    if (args.bias != nullptr) y = add(y, load_lanes(args.bias + i, lanes));
+    store_lanes(out + i, y, lanes);
   }
 }
 
