@@ -68,7 +68,7 @@ def test_no_pad_token(tokenizer: PreTrainedTokenizer) -> None:
     ("file", "content", "message"),
     [
         ("tokenizer.model", None, "tokenizer.model: cannot read"),
-        ("tokenizer.model", b"", "tokenizer.model: not a sentencepiece model"),
+        ("tokenizer.model", b"", r"tokenizer.model: .* the file is empty"),
         (
             "tokenizer.model",
             b"not a protobuf" * 9,
@@ -85,6 +85,13 @@ def test_damaged_files(folder: Path, file: str, content: bytes | None, message: 
     if content is not None:
         (folder / file).write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
+        AutoTokenizer.from_pretrained(folder)
+
+
+def test_model_with_a_piece_that_is_no_text(folder: Path) -> None:
+    path = folder / "tokenizer.model"
+    path.write_bytes(path.read_bytes().replace("这".encode(), b"\xff\xff\xff"))
+    with pytest.raises(CheckpointError, match=r"tokenizer.model: .*utf-8"):
         AutoTokenizer.from_pretrained(folder)
 
 

@@ -72,7 +72,7 @@ class Codec(Vocabulary):
     def _pieces(self, text: str) -> list[str]:
         try:
             pieces: list[str] = self.sp_model.encode(text, out_type=str)
-        except (RuntimeError, UnicodeError):
+        except (RuntimeError, TypeError, UnicodeError):
             try:
                 text.encode("utf-8")
             except UnicodeEncodeError as error:

@@ -42,13 +42,14 @@ def load_sentencepiece(
         sentencepiece.SetMinLogLevel(2)
     processor = sentencepiece.SentencePieceProcessor(**(sp_model_kwargs or {}))
     try:
-        loaded = bool(serialized) and processor.LoadFromSerializedProto(serialized + overrides)
-    except RuntimeError as error:
+        if not serialized:
+            raise ValueError("the file is empty")
+        processor.LoadFromSerializedProto(serialized + overrides)
+        processor.id_to_piece(list(range(processor.get_piece_size())))  # every piece is Unicode
+    except (RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"{vocab_file}: sentencepiece {sentencepiece.__version__} refuses the model: {error}"
         ) from error
-    if not loaded:
-        raise CheckpointError(f"{vocab_file}: not a sentencepiece model ({len(serialized)} bytes)")
     return processor
 
 
