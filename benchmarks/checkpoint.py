@@ -9,7 +9,7 @@ import argparse
 import json
 import pathlib
 import struct
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 

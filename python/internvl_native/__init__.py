@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from .image_processing import (
         build_transform,
         dynamic_preprocess,
-        find_closest_aspect_ratio,
         load_image,
     )
     from .modeling import InternVLChatModel
     from .streamers import TextIteratorStreamer, TextStreamer
+    from .tiling import find_closest_aspect_ratio
     from .tokenization import AutoTokenizer
     from .video import load_video
 
@@ -71,7 +71,7 @@ _MODULE_OF = {
     "TextStreamer": "streamers",
     "build_transform": "image_processing",
     "dynamic_preprocess": "image_processing",
-    "find_closest_aspect_ratio": "image_processing",
+    "find_closest_aspect_ratio": "tiling",
     "get_conv_template": "conversation",
     "load_image": "image_processing",
     "load_video": "video",

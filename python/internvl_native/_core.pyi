@@ -1,12 +1,14 @@
 """The compiled engine. Private: the package's top level is the interface."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Observer = Callable[[str, NDArray[np.float32]], None]
 
 class InternalError(RuntimeError): ...
 class CheckpointError(OSError): ...
@@ -115,3 +117,35 @@ def generate(
 def process_scores(
     config: GenerationConfig, sequences: list[list[int]], logits: NDArray[np.float32]
 ) -> NDArray[np.float32]: ...
+
+class InternVL(metaclass=type):
+    def __init__(
+        self,
+        config: dict[str, Any],
+        weights: Mapping[str, Sequence[tuple[MappedFile, int, str, int, int]]],
+        dtype: str,
+        isa: str = "",
+    ) -> None: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+    def extract_feature(
+        self, pixel_values: NDArray[Any], dtype: str, observer: Observer | None = None
+    ) -> NDArray[np.float32]: ...
+    def vision_forward(
+        self, pixel_values: NDArray[Any], dtype: str, layers: int, observer: Observer | None = None
+    ) -> NDArray[np.float32]: ...
+    def embed(self, input_ids: NDArray[np.int32]) -> NDArray[np.float32]: ...
+    def session(
+        self,
+        input_ids: NDArray[np.int32],
+        attention_mask: NDArray[np.uint8],
+        features: NDArray[np.float32] | None,
+        image_token_id: int,
+        observer: Observer | None = None,
+    ) -> ChatSession: ...
+
+class ChatSession(SequenceModel):
+    def prefill(self) -> NDArray[np.float32]: ...
+    def step(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]: ...

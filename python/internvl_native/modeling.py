@@ -7,33 +7,29 @@ the argument, what was expected and what came.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import Any, Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core, arrays
+from .chat import ChatMethods
 from .checkpoint.loader import Checkpoint, open_checkpoint
 from .checkpoint.options import load_config, load_options
 from .checkpoint.resolve import resolve_checkpoint
 from .checkpoint.weights import unused_tensors, weight_map
 from .configuration import InternVLChatConfig
-from .conversation import Conversation, get_conv_template
+from .conversation import get_conv_template
 from .core_config import core_config, num_image_token
 from .dtypes import parse_dtype
 from .generation import prepare_generation
 
-if TYPE_CHECKING:
-    from .tokenization import InternLM2Tokenizer
-
 logger = logging.getLogger(__name__)
 
-History = list[tuple[str, str]]
-
-
-class InternVLChatModel:
+class InternVLChatModel(ChatMethods):
     """An InternVL-Chat checkpoint on the native engine.
 
     Made by :meth:`from_pretrained`. One model may be used by any number of threads at once.
@@ -52,16 +48,16 @@ class InternVLChatModel:
     def __init__(self, config: InternVLChatConfig, checkpoint: Checkpoint, dtype: str) -> None:
         self.config = config
         self.name_or_path = str(config.name_or_path or checkpoint.path)
-        self.template: str = config.template
-        self.conv_template: Conversation = get_conv_template(self.template)
-        self.system_message: str = getattr(
-            config, "system_message", self.conv_template.system_message
+        self.conv_template = get_conv_template(config.template or "")
+        self.template: str = self.conv_template.name
+        self.system_message: str = config.get(
+            "system_message", self.conv_template.system_message
         )
         self.patch_size: int = config.vision_config.patch_size
         self.select_layer: int = config.select_layer
         self.downsample_ratio: float = config.downsample_ratio
         self.ps_version: str = config.ps_version
-        self.llm_arch_name: str = config.llm_config.architectures[0]
+        self.llm_arch_name = (config.llm_config.architectures or [""])[0]
         self.num_image_token = num_image_token(config)
         self.img_context_token_id: int | None = None
         self.training = False
@@ -120,7 +116,7 @@ class InternVLChatModel:
     @property
     def backend(self) -> str:
         """Backend and instruction set, as ``"cpu/avx512bf16"``."""
-        return self._core.backend
+        return str(self._core.backend)
 
     def eval(self) -> InternVLChatModel:
         return self
@@ -140,7 +136,7 @@ class InternVLChatModel:
 
     def cuda(self, device: Any = None) -> InternVLChatModel:
         """Stays on the CPU, which this version computes on, and says so once."""
-        _warn_placement("cuda" if device is None else device)
+        _warn_placement("cuda" if device is None else str(device))
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> InternVLChatModel:
@@ -151,7 +147,7 @@ class InternVLChatModel:
             if arrays.is_dtype(value):
                 self._convert(parse_dtype(value, self.config))
             elif str(value) != "cpu":
-                _warn_placement(value)
+                _warn_placement(str(value))
         return self
 
     def half(self) -> InternVLChatModel:
@@ -255,182 +251,20 @@ class InternVLChatModel:
             raise IndexError(
                 f"input_ids: expected ids in [0, {vocab_size}), got {ids.min()} to {ids.max()}"
             )
+        image_token = -1 if self.img_context_token_id is None else self.img_context_token_id
         return self._core.session(
-            ids.astype(np.int32), mask.astype(np.uint8), features, self.img_context_token_id, observer
+            ids.astype(np.int32), mask.astype(np.uint8), features, image_token, observer
         )
-
-    def chat(
-        self,
-        tokenizer: InternLM2Tokenizer,
-        pixel_values: Any,
-        question: str,
-        generation_config: dict[str, Any],
-        history: History | None = None,
-        return_history: bool = False,
-        num_patches_list: Sequence[int] | None = None,
-        IMG_START_TOKEN: str = "<img>",
-        IMG_END_TOKEN: str = "</img>",
-        IMG_CONTEXT_TOKEN: str = "<IMG_CONTEXT>",
-        verbose: bool = False,
-    ) -> Any:
-        """Answers a question about any number of images, or about none.
-
-        Args:
-            pixel_values: the tiles of all images, (tiles, 3, S, S), or None.
-            question: each ``<image>`` in it stands for one image; without history and without
-                ``<image>``, one is put in front.
-            generation_config: options of ``generate``; its ``eos_token_id`` is set by the call.
-            history: earlier (question, answer) pairs; the new pair is appended in place.
-            num_patches_list: tiles of each image; one image of all tiles if left out.
-
-        Returns:
-            the answer, or (answer, history) with ``return_history``.
-        """
-        if history is None and pixel_values is not None and "<image>" not in question:
-            question = "<image>\n" + question
-        if num_patches_list is None:
-            num_patches_list = [len(pixel_values)] if pixel_values is not None else []
-        if pixel_values is not None and len(pixel_values) != sum(num_patches_list):
-            raise ValueError(
-                f"num_patches_list: {list(num_patches_list)} adds up to {sum(num_patches_list)} "
-                f"tiles, but pixel_values holds {len(pixel_values)}"
-            )
-        self.img_context_token_id = tokenizer.convert_tokens_to_ids(IMG_CONTEXT_TOKEN)
-        if history is not None and not hasattr(history, "append"):
-            raise TypeError(
-                f"history: expected a list of (question, answer) pairs, got {type(history).__name__}"
-            )
-        template = self._conversation()
-        history = [] if history is None else history
-        for turn in history:
-            if len(turn) != 2:
-                raise ValueError(f"history: expected (question, answer) pairs, got {turn!r}")
-            template.append_message(template.roles[0], turn[0])
-            template.append_message(template.roles[1], turn[1])
-        template.append_message(template.roles[0], question)
-        template.append_message(template.roles[1], None)
-        query = template.get_prompt()
-        if verbose and pixel_values is not None:
-            print(f"dynamic ViT batch size: {len(pixel_values)}")
-        for num_patches in num_patches_list:
-            query = query.replace(
-                "<image>",
-                IMG_START_TOKEN + IMG_CONTEXT_TOKEN * self.num_image_token * num_patches + IMG_END_TOKEN,
-                1,
-            )
-        response = self._answers(tokenizer, [query], pixel_values, generation_config, template)[0]
-        history.append((question, response))
-        if return_history:
-            return response, history
-        if verbose:
-            shown = query.replace(IMG_CONTEXT_TOKEN, "")
-            print(shown.replace(f"{IMG_START_TOKEN}{IMG_END_TOKEN}", "<image>"), response)
-        return response
-
-    def batch_chat(
-        self,
-        tokenizer: InternLM2Tokenizer,
-        pixel_values: Any,
-        questions: Sequence[str],
-        generation_config: dict[str, Any],
-        num_patches_list: Sequence[int] | None = None,
-        history: None = None,
-        return_history: bool = False,
-        IMG_START_TOKEN: str = "<img>",
-        IMG_END_TOKEN: str = "</img>",
-        IMG_CONTEXT_TOKEN: str = "<IMG_CONTEXT>",
-        verbose: bool = False,
-        image_counts: Sequence[int] | None = None,
-    ) -> list[str]:
-        """Answers several questions at once, each about one image (or all about none).
-
-        Args:
-            pixel_values: the tiles of all images, in the order of the questions, or None.
-            num_patches_list: tiles of each question's image.
-            image_counts: the older name of ``num_patches_list``.
-
-        Returns:
-            the answers; with ``num_return_sequences``, those of one question follow each other.
-        """
-        if history is not None or return_history:
-            raise NotImplementedError(
-                "batch_chat: history and return_history are not supported, as in the reference; "
-                "call chat() for conversations of several turns"
-            )
-        if image_counts is not None:
-            num_patches_list = image_counts
-            if verbose:
-                print("Warning: `image_counts` is deprecated. Please use `num_patches_list` instead.")
-        if num_patches_list is None:
-            raise TypeError(
-                "num_patches_list: expected the number of tiles of each question's image, got None"
-            )
-        if len(num_patches_list) > len(questions):
-            raise IndexError(
-                f"num_patches_list: {len(num_patches_list)} entries for {len(questions)} questions"
-            )
-        if not num_patches_list:
-            raise ValueError("questions: expected at least one question and its num_patches_list")
-        self.img_context_token_id = tokenizer.convert_tokens_to_ids(IMG_CONTEXT_TOKEN)
-        if verbose and pixel_values is not None:
-            print(f"dynamic ViT batch size: {len(pixel_values)}")
-        queries = []
-        for question, num_patches in zip(questions, num_patches_list):
-            if pixel_values is not None and "<image>" not in question:
-                question = "<image>\n" + question
-            template = self._conversation()
-            template.append_message(template.roles[0], question)
-            template.append_message(template.roles[1], None)
-            image = (
-                IMG_START_TOKEN + IMG_CONTEXT_TOKEN * self.num_image_token * num_patches + IMG_END_TOKEN
-            )
-            queries.append(template.get_prompt().replace("<image>", image, 1))
-        tokenizer.padding_side = "left"
-        return self._answers(tokenizer, queries, pixel_values, generation_config, template)
-
-    def _conversation(self) -> Conversation:
-        template = get_conv_template(self.template)
-        template.system_message = self.system_message
-        return template
-
-    def _answers(
-        self,
-        tokenizer: InternLM2Tokenizer,
-        queries: list[str],
-        pixel_values: Any,
-        generation_config: dict[str, Any],
-        template: Conversation,
-    ) -> list[str]:
-        if not isinstance(generation_config, dict):
-            raise TypeError(
-                f"generation_config: expected a dict, got {type(generation_config).__name__}; "
-                "its eos_token_id is set by the call"
-            )
-        separator = template.sep.strip()
-        inputs = tokenizer(queries, padding=len(queries) > 1)
-        generation_config["eos_token_id"] = tokenizer.convert_tokens_to_ids(separator)
-        if "use_cache" in generation_config:
-            raise TypeError("generation_config: use_cache is always on; leave it out")
-        if generation_config.get("return_dict_in_generate"):
-            raise ValueError(
-                "generation_config: chat returns text; call generate() for return_dict_in_generate"
-            )
-        output = self.generate(
-            pixel_values=pixel_values,
-            input_ids=np.asarray(inputs["input_ids"], np.int64),
-            attention_mask=np.asarray(inputs["attention_mask"], np.int64),
-            **generation_config,
-        )
-        texts = tokenizer.batch_decode(output, skip_special_tokens=True)
-        return [text.split(separator)[0].strip() for text in texts]
 
     def taps(
         self, pixel_values: Any, input_ids: Any, attention_mask: Any = None
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """Activations of one prompt by name, float32, rows of all tiles or tokens stacked:
+        """Activations of one prompt by name, float32, the rows of all tiles or tokens stacked.
+
         ``vit.embeddings``, ``vit.layer1``, ..., ``pixel_shuffle``, ``vit_embeds``,
-        ``llm.inputs_embeds``, ``llm.layer1``, ..., ``llm.norm``, and ``llm.logits_last`` (batch, vocab) of
-        the last position."""
+        ``llm.inputs_embeds``, ``llm.layer1``, ..., ``llm.norm``, and ``llm.logits_last``
+        (batch, vocab), those of the last position. Layers are counted from 1.
+        """
         chunks: dict[str, list[npt.NDArray[np.float32]]] = {}
 
         def observe(name: str, value: npt.NDArray[np.float32]) -> None:
@@ -452,7 +286,6 @@ def _load_core(config: InternVLChatConfig, checkpoint: Checkpoint, dtype: str) -
     return _core.InternVL(core_config(config), weight_map(config, checkpoint), dtype)
 
 
-def _warn_placement(device: Any) -> None:
-    if not getattr(_warn_placement, "done", False):
-        logger.warning("internvl_native computes on the CPU in this version; %s is ignored", device)
-        setattr(_warn_placement, "done", True)
+@functools.cache
+def _warn_placement(device: str) -> None:
+    logger.warning("internvl_native computes on the CPU in this version; %s is ignored", device)
