@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "generation/decoding.h"
 
 namespace internvl {
 namespace {
@@ -27,7 +28,7 @@ void BeamHypotheses::add(Sequence tokens, float sum_logprobs, std::int64_t lengt
     hypotheses_.erase(std::min_element(hypotheses_.begin(), hypotheses_.end(), worse));
     worst_score_ = std::min_element(hypotheses_.begin(), hypotheses_.end(), worse)->score;
   } else {
-    worst_score_ = std::min(worst_score_, score);
+    worst_score_ = std::min(score, worst_score_);
   }
 }
 
@@ -65,6 +66,7 @@ NextBeams BeamScorer::process(std::int64_t group, const Sequences& sequences,
   for (std::int64_t prompt = 0; prompt < prompts_; ++prompt) {
     BeamHypotheses& hypotheses = hypotheses_[prompt * groups_ + group];
     if (done_[prompt * groups_ + group]) {  // any valid beam keeps the batch in step
+      check_pad_token(config_, vocab_size);
       next.scores.insert(next.scores.end(), group_size_, 0.0f);
       next.tokens.insert(next.tokens.end(), group_size_, config_.pad_token_id);
       next.parents.insert(next.parents.end(), group_size_, 0);

@@ -56,7 +56,6 @@ GenerationOutput contrastive_search(Decoding decoding) {
   std::vector<std::int32_t> parents(rows * k);
   for (std::int64_t i = 0; i < rows * k; ++i) parents[i] = static_cast<std::int32_t>(i / k);
 
-  std::vector<bool> finished(rows);
   for (;;) {
     Scores scores = decoding.logits;
     run_processors(decoding.processors, {decoding.sequences, scores, {}});
@@ -74,9 +73,8 @@ GenerationOutput contrastive_search(Decoding decoding) {
     decoding.reorder(parents);
     decoding.advance(candidates);
 
-    Sequence tokens(rows, config.pad_token_id);
-    std::vector<std::int32_t> selected(rows);
-    bool all_finished = true;
+    Sequence tokens;
+    std::vector<std::int32_t> selected;
     for (std::int64_t r = 0; r < rows; ++r) {
       Vector ranking;
       std::vector<Vector> states;
@@ -86,14 +84,11 @@ GenerationOutput contrastive_search(Decoding decoding) {
         ranking.push_back(confidence * probabilities[i] - alpha * penalty);
       }
       const std::int64_t best = argmax(ranking.data(), k);
-      selected[r] = static_cast<std::int32_t>(r * k + best);
+      selected.push_back(static_cast<std::int32_t>(r * k + best));
       context[r].push_back(std::move(states[best]));
-      if (!finished[r]) tokens[r] = candidates[selected[r]];
-      decoding.sequences[r].push_back(tokens[r]);
-      if (decoding.is_eos(tokens[r])) finished[r] = true;
-      all_finished = all_finished && finished[r];
+      tokens.push_back(candidates[selected.back()]);
     }
-    if (decoding.hooks.put) decoding.hooks.put(tokens);
+    const bool all_finished = decoding.append(std::move(tokens));
     if (decoding.should_stop() || all_finished) break;
     // The winners' cache, logits and states are already there: the model has run them.
     decoding.reorder(selected);

@@ -34,6 +34,7 @@ void Decoding::start(std::int64_t rows_per_prompt, SequenceModel::KeepHidden kee
     if (keep_hidden_) hidden = gather_rows(hidden, parents);
   }
   sequences.assign(logits.rows, {config.bos_token_id});
+  finished_.assign(logits.rows, false);
 }
 
 void Decoding::reorder(const std::vector<std::int32_t>& parents) {
@@ -46,17 +47,26 @@ void Decoding::reorder(const std::vector<std::int32_t>& parents) {
 
 void Decoding::advance(const Sequence& tokens) {
   poll();
-  const std::int64_t vocab_size = model.vocab_size();
-  std::vector<std::int32_t> inputs;
-  for (std::int64_t token : tokens) {
-    check(token >= 0 && token < vocab_size, "pad_token_id ", token, " is outside the vocabulary (",
-          vocab_size, "), and a finished row of the batch needs it.");
-    inputs.push_back(static_cast<std::int32_t>(token));
-  }
-  logits = Scores(static_cast<std::int64_t>(tokens.size()), vocab_size);
+  const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end());
+  logits = Scores(static_cast<std::int64_t>(tokens.size()), logits.vocab_size);
   model.step(inputs.data(), logits.values.data());
   if (keep_hidden_) hidden = model.hidden_states();
   ++step;
+}
+
+bool Decoding::append(Sequence tokens) {
+  bool all_finished = true;
+  for (std::size_t r = 0; r < sequences.size(); ++r) {
+    if (finished_[r]) {
+      check_pad_token(config, logits.vocab_size);
+      tokens[r] = config.pad_token_id;
+    }
+    sequences[r].push_back(tokens[r]);
+    if (is_eos(tokens[r])) finished_[r] = true;
+    all_finished = all_finished && finished_[r];
+  }
+  if (hooks.put) hooks.put(tokens);
+  return all_finished;
 }
 
 void Decoding::record(const Scores& processed) {
@@ -70,6 +80,12 @@ bool Decoding::is_eos(std::int64_t token) const {
   return std::find(eos.begin(), eos.end(), token) != eos.end();
 }
 
+Sequence Decoding::last_tokens() const {
+  Sequence tokens;
+  for (const Sequence& sequence : sequences) tokens.push_back(sequence.back());
+  return tokens;
+}
+
 bool Decoding::should_stop() const {
   if (length() >= config.max_length) return true;
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_time_;
@@ -79,6 +95,12 @@ bool Decoding::should_stop() const {
 
 void Decoding::poll() const {
   if (hooks.poll) hooks.poll();
+}
+
+void check_pad_token(const GenerationConfig& config, std::int64_t vocab_size) {
+  check(config.pad_token_id >= 0 && config.pad_token_id < vocab_size, "pad_token_id ",
+        config.pad_token_id, " is outside the vocabulary of ", vocab_size,
+        ", and a finished row of the batch needs it.");
 }
 
 HiddenStates gather_rows(const HiddenStates& states, const std::vector<std::int32_t>& parents) {

@@ -24,11 +24,16 @@ class Decoding {
   /// Feeds a token a row to the model; `logits` and `hidden` are then those of the new position.
   void advance(const Sequence& tokens);
 
+  /// Adds a token to each row and streams it; rows that have ended get pad_token_id in its place.
+  /// Returns whether all rows have ended now.
+  bool append(Sequence tokens);
+
   /// Puts what output_logits, output_scores and output_hidden_states ask for into `output`.
   void record(const Scores& processed);
 
   bool is_eos(std::int64_t token) const;
   bool should_stop() const;
+  Sequence last_tokens() const;
   std::int64_t length() const { return static_cast<std::int64_t>(sequences.front().size()); }
 
   SequenceModel& model;
@@ -49,8 +54,12 @@ class Decoding {
   void poll() const;
 
   std::chrono::steady_clock::time_point start_time_;
+  std::vector<bool> finished_;
   bool keep_hidden_ = false;
 };
+
+/// Only searches in which a row ends before the others need it.
+void check_pad_token(const GenerationConfig& config, std::int64_t vocab_size);
 
 HiddenStates gather_rows(const HiddenStates& states, const std::vector<std::int32_t>& parents);
 

@@ -50,14 +50,15 @@ LogitsProcessor keep_top_p(double top_p, std::int64_t min_tokens) {
   const auto rest = static_cast<float>(1.0 - top_p);
   return warp([rest, min_tokens](float* scores, std::int64_t vocab_size) {
     std::vector<std::int64_t> order = possible_tokens(scores, vocab_size);
-    std::stable_sort(order.begin(), order.end(),
-                     [scores](std::int64_t a, std::int64_t b) { return scores[a] < scores[b]; });
+    std::stable_sort(order.begin(), order.end(), [scores](std::int64_t a, std::int64_t b) {
+      return larger(scores[b], scores[a]);
+    });
     const std::vector<float> probabilities = softmax(scores, vocab_size);
     const auto removable = static_cast<std::int64_t>(order.size()) - min_tokens;
     double sum = 0.0;
     for (std::int64_t i = 0; i < removable; ++i) {
       sum += probabilities[order[i]];
-      if (static_cast<float>(sum) > rest) break;
+      if (!(static_cast<float>(sum) <= rest)) break;
       scores[order[i]] = kMinusInfinity;
     }
   });
@@ -77,7 +78,7 @@ LogitsProcessor keep_typical(double mass, std::int64_t min_tokens) {
       distance[i] = std::fabs(-normalized[i] - static_cast<float>(entropy));
     }
     std::stable_sort(order.begin(), order.end(), [&distance](std::int64_t a, std::int64_t b) {
-      return distance[a] < distance[b];
+      return larger(distance[b], distance[a]);
     });
     const std::vector<float> probabilities = softmax(scores, vocab_size);
     const auto count = static_cast<std::int64_t>(order.size());

@@ -6,11 +6,11 @@
 namespace internvl {
 namespace {
 
-bool larger(float a, float b) { return (std::isnan(a) && !std::isnan(b)) || a > b; }
-
 bool better(const Candidate& a, const Candidate& b) { return larger(a.score, b.score); }
 
 }  // namespace
+
+bool larger(float a, float b) { return (std::isnan(a) && !std::isnan(b)) || a > b; }
 
 Scores gather_rows(const Scores& scores, const std::vector<std::int32_t>& parents) {
   Scores result(static_cast<std::int64_t>(parents.size()), scores.vocab_size);

@@ -36,7 +36,10 @@ void log_softmax(float* row, std::int64_t count);
 
 std::vector<float> softmax(const float* row, std::int64_t count);
 
-/// The first of the largest; a NaN is larger than everything, as in torch.
+/// Order of scores: a NaN is larger than everything, as in torch.
+bool larger(float a, float b);
+
+/// The first of the largest.
 std::int64_t argmax(const float* row, std::int64_t count);
 
 /// The k largest, best first. Equal scores come in the order in which torch.topk gives them on a

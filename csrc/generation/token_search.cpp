@@ -11,7 +11,6 @@ GenerationOutput token_search(Decoding decoding) {
                                                   : SequenceModel::KeepHidden::kNone);
   const std::int64_t rows = decoding.logits.rows;
   const std::int64_t vocab_size = decoding.logits.vocab_size;
-  std::vector<bool> finished(rows);
   for (;;) {
     Scores scores = decoding.logits;
     const Step step{decoding.sequences, scores, {}};
@@ -19,22 +18,16 @@ GenerationOutput token_search(Decoding decoding) {
     run_processors(decoding.warpers, step);
     decoding.record(scores);
 
-    Sequence tokens(rows, config.pad_token_id);
-    bool all_finished = true;
+    Sequence tokens;
     for (std::int64_t r = 0; r < rows; ++r) {
-      if (!finished[r]) {
-        tokens[r] = config.do_sample
-                        ? decoding.sampler.sample(softmax(scores.row(r), vocab_size),
-                                                  static_cast<std::uint32_t>(r), decoding.step)
-                        : argmax(scores.row(r), vocab_size);
-      }
-      decoding.sequences[r].push_back(tokens[r]);
-      if (decoding.is_eos(tokens[r])) finished[r] = true;
-      all_finished = all_finished && finished[r];
+      tokens.push_back(config.do_sample
+                           ? decoding.sampler.sample(softmax(scores.row(r), vocab_size),
+                                                     static_cast<std::uint32_t>(r), decoding.step)
+                           : argmax(scores.row(r), vocab_size));
     }
-    if (decoding.hooks.put) decoding.hooks.put(tokens);
+    const bool all_finished = decoding.append(std::move(tokens));
     if (decoding.should_stop() || all_finished) break;
-    decoding.advance(tokens);
+    decoding.advance(decoding.last_tokens());
   }
   decoding.output.sequences = std::move(decoding.sequences);
   return std::move(decoding.output);

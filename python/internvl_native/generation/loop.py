@@ -21,9 +21,14 @@ class GenerationPlan:
     """A checked call of ``generate``. Made by ``prepare_generation``; used once."""
 
     def __init__(
-        self, core: _core.GenerationConfig, return_dict: bool, arguments: Mapping[str, Any]
+        self,
+        core: _core.GenerationConfig,
+        vocab_size: int,
+        return_dict: bool,
+        arguments: Mapping[str, Any],
     ) -> None:
         self._core = core
+        self._vocab_size = vocab_size
         self._return_dict = return_dict
         self._streamer = arguments["streamer"]
         self._criteria = _as_list("stopping_criteria", arguments["stopping_criteria"])
@@ -42,6 +47,11 @@ class GenerationPlan:
         to_user = _to_torch if torch_tensors else _identity
         try:
             model = open_model()
+            if model.vocab_size() != self._vocab_size:
+                raise ValueError(
+                    f"`model_config` has vocab_size {self._vocab_size}, but the model's logits "
+                    f"have {model.vocab_size()}"
+                )
             if self._streamer is not None:
                 prompt = np.full((model.batch_size(), 1), self._core.bos_token_id, dtype=np.int64)
                 self._streamer.put(_to_loaded_framework(prompt))
@@ -135,8 +145,9 @@ def prepare_generation(
                     "`streamer` cannot be used with beam search (yet!). Make sure that `num_beams` "
                     "is set to 1."
                 )
-        core = build_core_config(config, defaults, _vocab_size(model_config))
-        return GenerationPlan(core, bool(config.return_dict_in_generate), arguments)
+        vocab_size = _vocab_size(model_config)
+        core = build_core_config(config, defaults, vocab_size)
+        return GenerationPlan(core, vocab_size, bool(config.return_dict_in_generate), arguments)
     except BaseException:
         _end(streamer)
         raise
