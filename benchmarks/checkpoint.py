@@ -1,6 +1,6 @@
 """Random checkpoints of real shapes, so that nothing has to be downloaded to measure.
 
-    python -m benchmarks.checkpoint build/checkpoint-2b --shape 2b
+python -m benchmarks.checkpoint build/checkpoint-2b --shape 2b
 """
 
 from __future__ import annotations

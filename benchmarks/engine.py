@@ -114,7 +114,10 @@ def measure(folder: pathlib.Path, dtype: str, runs: int) -> dict[str, Any]:
 
     def report(name: str, unit: str, rates: tuple[float, float]) -> None:
         stages[name] = {
-            "rate": rates[0], "ceiling": rates[1], "unit": unit, "fraction": rates[0] / rates[1]
+            "rate": rates[0],
+            "ceiling": rates[1],
+            "unit": unit,
+            "fraction": rates[0] / rates[1],
         }
         print(f"{name:24s} {rates[0]:8.1f} of {rates[1]:8.1f} {unit:7s} {rates[0] / rates[1]:6.1%}")
 
@@ -123,33 +126,41 @@ def measure(folder: pathlib.Path, dtype: str, runs: int) -> dict[str, Any]:
     core.extract_feature(pixels, "float32")  # first touch of workspaces
     flops = vit_flops(config, 1025)
     report(
-        "extract_feature, 1 tile", "GFLOP/s",
+        "extract_feature, 1 tile",
+        "GFLOP/s",
         interleaved(
             lambda: timed(flops, lambda: core.extract_feature(pixels, "float32")),
-            flop_ceiling, runs,
+            flop_ceiling,
+            runs,
         ),
     )
     for tokens in (320, 1856):
         prompts = iter([session(tokens) for _ in range(runs)])
         report(
-            f"prefill, {tokens} tokens", "GFLOP/s",
+            f"prefill, {tokens} tokens",
+            "GFLOP/s",
             interleaved(
                 lambda: timed(prefill_flops(config, tokens), lambda: next(prompts).prefill()),
-                flop_ceiling, runs,
+                flop_ceiling,
+                runs,
             ),
         )
     decoding = session(320)
     decoding.prefill()
     token = np.array([5], np.int32)
     report(
-        "decode, 1 sequence", "GB/s",
+        "decode, 1 sequence",
+        "GB/s",
         interleaved(
             lambda: timed(decode_bytes(config, 330, element), lambda: decoding.step(token)),
-            stream_ceiling, 4 * runs,
+            stream_ceiling,
+            4 * runs,
         ),
     )
     return {
-        "backend": model.backend, "dtype": dtype, "threads": _core.num_threads(),
+        "backend": model.backend,
+        "dtype": dtype,
+        "threads": _core.num_threads(),
         "machine": platform.platform(),
         "load": {"seconds": seconds, "packed_bytes": packed, "peak_over_packed": peak / packed},
         "stages": stages,
@@ -160,7 +171,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shape", choices=sorted(checkpoint.SHAPES), default="2b")
     parser.add_argument("--dtype", choices=("bfloat16", "float32", "float16"), default="bfloat16")
-    parser.add_argument("--checkpoint", type=pathlib.Path, help="kept folder; temporary if left out")
+    parser.add_argument(
+        "--checkpoint", type=pathlib.Path, help="kept folder; temporary if left out"
+    )
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()

@@ -29,6 +29,7 @@ from .generation import prepare_generation
 
 logger = logging.getLogger(__name__)
 
+
 class InternVLChatModel(ChatMethods):
     """An InternVL-Chat checkpoint on the native engine.
 
@@ -50,9 +51,7 @@ class InternVLChatModel(ChatMethods):
         self.name_or_path = str(config.name_or_path or checkpoint.path)
         self.conv_template = get_conv_template(config.template or "")
         self.template: str = self.conv_template.name
-        self.system_message: str = config.get(
-            "system_message", self.conv_template.system_message
-        )
+        self.system_message: str = config.get("system_message", self.conv_template.system_message)
         self.patch_size: int = config.vision_config.patch_size
         self.select_layer: int = config.select_layer
         self.downsample_ratio: float = config.downsample_ratio
@@ -230,9 +229,7 @@ class InternVLChatModel(ChatMethods):
             torch_tensors=as_torch,
         )
 
-    def _features(
-        self, pixel_values: Any, visual_features: Any
-    ) -> npt.NDArray[np.float32] | None:
+    def _features(self, pixel_values: Any, visual_features: Any) -> npt.NDArray[np.float32] | None:
         if pixel_values is None:
             return None
         if visual_features is not None:
