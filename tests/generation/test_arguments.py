@@ -80,6 +80,13 @@ BEAMS = {"num_beams": 3}
         ({"force_words_ids": [[1]]}, NotImplementedError, "force_words_ids"),
         ({"prompt_lookup_num_tokens": 2}, NotImplementedError, "Assisted"),
         ({"assistant_model": object()}, NotImplementedError, "Assisted"),
+        *[
+            ({**SAMPLE, name: "x"}, (TypeError, ValueError), name)
+            for name in ("min_length", "min_new_tokens", "no_repeat_ngram_size", "top_k", "max_time")
+        ],
+        ({"penalty_alpha": "x"}, TypeError, "penalty_alpha"),
+        ({"num_beams": "x", "num_return_sequences": 2}, TypeError, "num_beams"),
+        ({"num_beams": "x"}, (TypeError, ValueError), "num_beams"),
         ({"streamer": object()}, TypeError, "streamer"),
         ({"stopping_criteria": 5}, TypeError, "stopping_criteria"),
         ({"logits_processor": [None]}, TypeError, "logits_processor"),

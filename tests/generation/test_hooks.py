@@ -240,7 +240,8 @@ def test_contrastive_search_weighs_confidence_against_similarity() -> None:
     def unit(vector: NDArray[np.float32]) -> NDArray[np.float64]:
         return vector / np.linalg.norm(vector.astype(np.float64))
 
-    alpha, k, tokens = 0.6, 4, []
+    alpha, k = 0.6, 4
+    tokens: list[int] = []
     context = [unit(hidden_of(3, [], position)) for position in range(PROMPT_LENGTH)]
     for _ in range(6):
         weights = np.exp(logits_of(3, tokens, 40).astype(np.float64))

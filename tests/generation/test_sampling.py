@@ -29,7 +29,8 @@ def probabilities(
     core = build_core_config(config, defaults, logits.size)
     scores = _core.process_scores(core, [sequence], logits[np.newaxis])[0].astype(np.float64)
     weights: NDArray[np.float64] = np.exp(scores - scores.max())
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 @pytest.mark.parametrize("entry", GOLDEN["entries"], ids=lambda entry: entry["key"])

@@ -6,7 +6,7 @@ import copy
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __all__ = ["GENERATE_ARGUMENTS", "GenerationConfig"]
 
@@ -99,9 +99,10 @@ class GenerationConfig:
         for key, value in values.items():
             setattr(self, key, value)
 
-    # Attributes are dynamic: without this, type checkers would reject `config.top_k`.
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if TYPE_CHECKING:  # attributes are dynamic: this makes `config.top_k` known
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     @classmethod
     def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> GenerationConfig:

@@ -13,6 +13,7 @@ from .configuration import GENERATE_ARGUMENTS, GenerationConfig
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from .prepare import build_core_config, resolve_config
 from .stopping import stops
+from .values import exceeds
 
 __all__ = ["GenerationPlan", "generate", "prepare_generation"]
 
@@ -140,7 +141,7 @@ def prepare_generation(
         if streamer is not None:
             if not (hasattr(streamer, "put") and hasattr(streamer, "end")):
                 raise TypeError(f"`streamer` has to have put() and end(), got {streamer!r}")
-            if config.num_beams > 1:
+            if exceeds("num_beams", config.num_beams, 1):
                 raise ValueError(
                     "`streamer` cannot be used with beam search (yet!). Make sure that `num_beams` "
                     "is set to 1."

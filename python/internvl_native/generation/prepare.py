@@ -13,7 +13,7 @@ from typing import Any
 from .. import _core
 from . import processors, random_state
 from .configuration import GenerationConfig
-from .values import finite_number, integer, tokens
+from .values import exceeds, finite_number, integer, tokens
 
 __all__ = ["build_core_config", "resolve_config"]
 
@@ -109,7 +109,11 @@ def _check_relations(config: GenerationConfig) -> None:
                     "Greedy methods without beam search do not support `num_return_sequences` "
                     f"different than 1 (got {config.num_return_sequences})."
                 )
-        elif integer("num_return_sequences", config.num_return_sequences) > config.num_beams:
+        elif exceeds(
+            "num_return_sequences",
+            config.num_return_sequences,
+            integer("num_beams", config.num_beams),
+        ):
             raise ValueError(
                 f"`num_return_sequences` ({config.num_return_sequences}) has to be smaller or "
                 f"equal to `num_beams` ({config.num_beams})."
@@ -169,8 +173,7 @@ def _set_search(core: _core.GenerationConfig, config: GenerationConfig) -> None:
 def _is_contrastive(config: GenerationConfig) -> bool:
     if config.num_beams != 1 or config.do_sample is not False:
         return False
-    alpha, top_k = config.penalty_alpha, config.top_k
-    return bool(alpha is not None and alpha > 0 and top_k is not None and top_k > 1)
+    return exceeds("penalty_alpha", config.penalty_alpha, 0) and exceeds("top_k", config.top_k, 1)
 
 
 def _set_beams(core: _core.GenerationConfig, config: GenerationConfig) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from .. import _core
 from .configuration import GenerationConfig
 from .values import (
+    exceeds,
     finite_number,
     integer,
     positive_float,
@@ -22,7 +23,7 @@ def set_processors(core: _core.GenerationConfig, config: GenerationConfig, vocab
     """Sets what acts on the scores in every search."""
     if config.sequence_bias is not None:
         core.sequence_bias = _sequence_bias(config.sequence_bias, vocab_size)
-    if config.diversity_penalty is not None and config.diversity_penalty > 0.0:
+    if exceeds("diversity_penalty", config.diversity_penalty, 0):
         core.diversity_penalty = _diversity_penalty(config)
     if config.encoder_repetition_penalty not in (None, 1.0):
         raise ValueError("`encoder_repetition_penalty` needs a prompt of tokens, not embeddings")
@@ -33,14 +34,14 @@ def set_processors(core: _core.GenerationConfig, config: GenerationConfig, vocab
                 f"`bos_token_id` ({core.bos_token_id}) has to be in the vocabulary of {vocab_size} "
                 "for `repetition_penalty`"
             )
-    if config.no_repeat_ngram_size is not None and config.no_repeat_ngram_size > 0:
+    if exceeds("no_repeat_ngram_size", config.no_repeat_ngram_size, 0):
         size = config.no_repeat_ngram_size
         if not isinstance(size, int):
             raise ValueError(f"`ngram_size` has to be a strictly positive integer, but is {size}")
         core.no_repeat_ngram_size = size
         if size == 1:
             resolve_token("bos_token_id", core.bos_token_id, vocab_size)
-    if config.encoder_no_repeat_ngram_size is not None and config.encoder_no_repeat_ngram_size > 0:
+    if exceeds("encoder_no_repeat_ngram_size", config.encoder_no_repeat_ngram_size, 0):
         raise ValueError("`encoder_no_repeat_ngram_size` needs a prompt of tokens, not embeddings")
     if config.bad_words_ids is not None:
         core.bad_words_ids = _bad_words_ids(
@@ -54,7 +55,7 @@ def set_processors(core: _core.GenerationConfig, config: GenerationConfig, vocab
 
 def set_warpers(core: _core.GenerationConfig, config: GenerationConfig) -> None:
     """Sets what restricts sampling."""
-    if config.num_beams > 1:
+    if config.num_beams != 1:
         eos = config.eos_token_id
         core.min_tokens_to_keep = len(eos) + 1 if isinstance(eos, list) else 2
     if config.temperature is not None and config.temperature != 1.0:
@@ -133,9 +134,9 @@ def _check_biased_tokens(sequences: list[list[int]], vocab_size: int) -> None:
 def _diversity_penalty(config: GenerationConfig) -> float:
     if not isinstance(config.diversity_penalty, float):
         raise ValueError("`diversity_penalty` should be a float strictly larger than 0.")
-    if config.num_beams < 2:
+    if not exceeds("num_beams", config.num_beams, 1):
         raise ValueError("`num_beams` should be an integer strictly larger than 1.")
-    if config.num_beam_groups < 2:
+    if not exceeds("num_beam_groups", config.num_beam_groups, 1):
         raise ValueError("`num_beam_groups` should be an integer strictly larger than 1.")
     return finite_number("diversity_penalty", config.diversity_penalty)
 
@@ -148,7 +149,7 @@ def _set_eos_processors(
     lengths = {}
     for name in ("min_length", "min_new_tokens"):
         value = getattr(config, name)
-        if value is not None and value > 0 and config.eos_token_id is not None:
+        if exceeds(name, value, 0) and config.eos_token_id is not None:
             if not isinstance(value, int):
                 raise ValueError(f"`{name}` has to be a non-negative integer, but is {value}")
             lengths[name] = min(value, 2**62)

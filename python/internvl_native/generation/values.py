@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
+    "exceeds",
     "finite_number",
     "integer",
     "positive_float",
@@ -27,14 +28,23 @@ def integer(name: str, value: Any) -> int:
         raise TypeError(f"`{name}` has to be an integer, but is {value!r}") from None
 
 
+def exceeds(name: str, value: Any, limit: float) -> bool:
+    """Whether a number is there and above the limit. TypeError for what is no number."""
+    return value is not None and _number(name, value) > limit
+
+
 def finite_number(name: str, value: Any) -> float:
     """A finite float. TypeError for what is no number, ValueError for NaN and infinities."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
-        raise TypeError(f"`{name}` has to be a number, but is {value!r}")
-    number = float(value)
+    number = _number(name, value)
     if not math.isfinite(number):
         raise ValueError(f"`{name}` has to be a finite number, but is {value!r}")
     return number
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"`{name}` has to be a number, but is {value!r}")
+    return float(value)
 
 
 def positive_float(name: str, value: Any) -> float:
