@@ -82,7 +82,13 @@ BEAMS = {"num_beams": 3}
         ({"assistant_model": object()}, NotImplementedError, "Assisted"),
         *[
             ({**SAMPLE, name: "x"}, (TypeError, ValueError), name)
-            for name in ("min_length", "min_new_tokens", "no_repeat_ngram_size", "top_k", "max_time")
+            for name in (
+                "min_length",
+                "min_new_tokens",
+                "no_repeat_ngram_size",
+                "top_k",
+                "max_time",
+            )
         ],
         ({"penalty_alpha": "x"}, TypeError, "penalty_alpha"),
         ({"num_beams": "x", "num_return_sequences": 2}, TypeError, "num_beams"),
