@@ -1,0 +1,1 @@
+"""One module per file of tests/data: `regenerate(impl, data)` computes it anew from its inputs."""

@@ -1,0 +1,1 @@
+"""What the parity tests, the API tests and the scripts that run the reference share."""
