@@ -264,6 +264,19 @@ def test_copied_pages_go_their_own_way(engine: Engine) -> None:
     np.testing.assert_array_equal(twin.append(other[131:]), whole[1][131:])
 
 
+def test_stored_keys_can_be_taken_back(engine: Engine) -> None:
+    heads, kv_heads, head_dim = 2, 1, 16
+    first, second = random(140, 4 * head_dim), random(150, 4 * head_dim, seed=1)
+    for keep in [0, 1, 128, 131]:
+        cache = Cache(engine, heads, kv_heads, head_dim, 256)
+        cache.append(first)
+        cache.past = keep
+        again = np.concatenate([cache.append(second[keep:]), cache.append(first[:20])])
+        whole = np.concatenate([first[:keep], second[keep:], first[:20]])
+        expected = Cache(engine, heads, kv_heads, head_dim, 256).append(whole)
+        np.testing.assert_array_equal(again, expected[keep:])
+
+
 def test_layers_are_apart(engine: Engine) -> None:
     heads, kv_heads, head_dim = 2, 2, 16
     qkvs = [random(130, 6 * head_dim, seed=seed) for seed in range(3)]
