@@ -1,5 +1,3 @@
-// Without floating-point contraction (CMakeLists.txt): a fused multiply-add would
-// round some weights differently from Pillow.
 #include "image/resize.h"
 
 #include <algorithm>
@@ -9,8 +7,9 @@
 #include "core/error.h"
 #include "core/thread_pool.h"
 
-// The arithmetic is on integers, so all clones of a function give the same bytes.
-#if defined(__x86_64__) && defined(__ELF__) && defined(__GNUC__) && !defined(__clang__)
+// The arithmetic is on integers, so all clones of a function give the same bytes. glibc chooses the
+// clone when the module is loaded.
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
 #define INTERNVL_CLONE_AVX2 __attribute__((target_clones("avx2", "default")))
 #else
 #define INTERNVL_CLONE_AVX2
@@ -45,6 +44,7 @@ double bicubic(double x) {
   return 0.0;
 }
 
+// Every operation rounds as in Pillow: the build allows no fused multiply-add (CMakeLists.txt).
 Filter make_filter(int source, int target) {
   const double scale = static_cast<double>(source) / target;
   const double stretch = std::max(scale, 1.0);  // antialiasing: widen the kernel when reducing
