@@ -3,7 +3,7 @@
 //
 // A row's result depends on its own query, keys and values alone, bit for bit: every product adds
 // in the order of its depth, pages begin at multiples of kPageKeys keys, and keys that a row does
-// not see have weight zero, which changes no sum.
+// not see have weight zero, which changes no sum as long as their values are finite.
 #pragma once
 
 #include "backend/cpu/kv_impl.h"
