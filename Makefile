@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := build/sanitize
+INSTALL := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation
 SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so') \
            CMakeLists.txt pyproject.toml README.md LICENSE
 
@@ -40,11 +41,11 @@ $(VENV)/.tools: pyproject.toml tools/system-packages tools/make-venv
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
-	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall .
+	$(INSTALL) --force-reinstall .
 	touch $@
 
 $(SANITIZED)/.installed: $(VENV)/.tools $(SOURCES)
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(SANITIZED)/site \
+	$(INSTALL) --upgrade --target $(SANITIZED)/site \
 	    -C build-dir=$(SANITIZED)/cmake -C install.strip=false \
 	    -C cmake.build-type=RelWithDebInfo -C cmake.define.INTERNVL_NATIVE_SANITIZE=ON .
 	touch $@
