@@ -73,7 +73,9 @@ class InternVLChatModel(ChatMethods):
             pretrained_model_name_or_path: folder with ``config.json`` and safetensors, or
                 ``"OpenGVLab/InternVL-Chat-V1-5"``.
             torch_dtype: dtype of the weights and of arithmetic: a torch dtype, a numpy dtype, a
-                string, or ``"auto"``; float32 by default, as in transformers.
+                string, or ``"auto"``; float32 by default, as in transformers. On a CPU, float16
+                weights stay float16 in memory and are widened as they are read: arithmetic and
+                activations are float32.
             config: a configuration to use instead of the checkpoint's.
             kwargs: what transformers takes. Placement (``device_map``, ``low_cpu_mem_usage``, ...)
                 is accepted and left to the engine; what cannot be honoured raises.

@@ -1,0 +1,5 @@
+"""``python -m benchmarks``: the engine's stages, see benchmarks/engine.py."""
+
+from .engine import main
+
+main()
