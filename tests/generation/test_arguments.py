@@ -91,6 +91,11 @@ BEAMS = {"num_beams": 3}
             )
         ],
         ({"penalty_alpha": "x"}, TypeError, "penalty_alpha"),
+        ({"top_k": "x"}, TypeError, "top_k"),
+        ({"pad_token_id": 0.0}, TypeError, "pad_token_id"),
+        ({"forced_decoder_ids": [3]}, ValueError, "pairs"),
+        ({"forced_decoder_ids": [[3]]}, ValueError, r"pairs.*\[\[3\]\]"),
+        ({"exponential_decay_length_penalty": 3}, ValueError, "pair"),
         ({"num_beams": "x", "num_return_sequences": 2}, TypeError, "num_beams"),
         ({"num_beams": "x"}, (TypeError, ValueError), "num_beams"),
         ({"streamer": object()}, TypeError, "streamer"),

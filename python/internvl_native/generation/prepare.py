@@ -173,7 +173,7 @@ def _set_search(core: _core.GenerationConfig, config: GenerationConfig) -> None:
 def _is_contrastive(config: GenerationConfig) -> bool:
     if config.num_beams != 1 or config.do_sample is not False:
         return False
-    return exceeds("penalty_alpha", config.penalty_alpha, 0) and exceeds("top_k", config.top_k, 1)
+    return exceeds("top_k", config.top_k, 1) and exceeds("penalty_alpha", config.penalty_alpha, 0)
 
 
 def _set_beams(core: _core.GenerationConfig, config: GenerationConfig) -> None:

@@ -157,10 +157,12 @@ def _set_eos_processors(
     if decay is not None:
         if config.eos_token_id is None:
             raise ValueError("`exponential_decay_length_penalty` needs an `eos_token_id`")
-        start, factor = decay
+        name = "exponential_decay_length_penalty"
+        if not isinstance(decay, (list, tuple)) or len(decay) != 2:
+            raise ValueError(f"`{name}` has to be a pair (start, factor), but is {decay!r}")
         core.exponential_decay_length_penalty = (
-            integer("exponential_decay_length_penalty", start),
-            finite_number("exponential_decay_length_penalty", factor),
+            integer(name, decay[0]),
+            finite_number(name, decay[1]),
         )
     if lengths or decay is not None:
         core.processed_eos_token_id = resolve_tokens("eos_token_id", eos, vocab_size)
@@ -184,14 +186,20 @@ def _set_forced_and_suppressed(
     )
     if config.forced_decoder_ids is not None:
         name = "forced_decoder_ids"
-        pairs = [(integer(name, length), token) for length, token in config.forced_decoder_ids]
+        try:
+            pairs = [(length, token) for length, token in config.forced_decoder_ids]
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"`{name}` has to be a list of pairs (length, token), but is "
+                f"{config.forced_decoder_ids}"
+            ) from None
         core.forced_decoder_ids = {
-            length: resolve_token(name, integer(name, token), vocab_size)
+            integer(name, length): resolve_token(name, integer(name, token), vocab_size)
             for length, token in dict(pairs).items()
             if token is not None
         }
         if pairs:
-            core.begin_index += pairs[-1][0]
+            core.begin_index += integer(name, pairs[-1][0])
 
 
 def _temperature(temperature: Any) -> float:

@@ -19,9 +19,7 @@ __all__ = [
 
 
 def integer(name: str, value: Any) -> int:
-    """An int or anything that is one (numpy integers, whole floats). TypeError otherwise."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+    """An int or anything that is one (numpy integers). TypeError otherwise."""
     try:
         return operator.index(value)
     except TypeError:
