@@ -30,6 +30,7 @@ from .loop import GenerationPlan, generate, prepare_generation
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from .random_state import manual_seed
 from .stopping import MaxLengthCriteria, MaxTimeCriteria, StoppingCriteria, StoppingCriteriaList
+from .transition_scores import compute_transition_scores
 
 __all__ = [
     "GenerateBeamDecoderOnlyOutput",
@@ -40,6 +41,7 @@ __all__ = [
     "MaxTimeCriteria",
     "StoppingCriteria",
     "StoppingCriteriaList",
+    "compute_transition_scores",
     "generate",
     "manual_seed",
     "prepare_generation",
