@@ -10,24 +10,44 @@ import json
 import pathlib
 import struct
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
+
+class Shape(NamedTuple):
+    """Sizes of a chat model; the rest is as published."""
+
+    vit_layers: int
+    vit_width: int
+    vit_heads: int
+    vit_inner: int
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    inner: int
+    vocab: int = 92553
+
+    @property
+    def is_6b(self) -> bool:
+        """InternViT-6B has RMS norms, query and key norms, and no bias of qkv."""
+        return self.vit_width == 3200
+
+
 SHAPES = {
     # Mini-InternVL-Chat-2B-V1-5: InternViT-300M and InternLM2-Chat-1.8B
-    "2b": {"vit": (24, 1024, 16, 4096), "llm": (24, 2048, 16, 8, 8192), "vocab": 92553},
+    "2b": Shape(24, 1024, 16, 4096, 24, 2048, 16, 8, 8192),
     # the same widths with few layers: for a machine with little memory or time
-    "2b-slice": {"vit": (4, 1024, 16, 4096), "llm": (4, 2048, 16, 8, 8192), "vocab": 92553},
+    "2b-slice": Shape(4, 1024, 16, 4096, 4, 2048, 16, 8, 8192),
     # one layer in each half of the 26B model's widths
-    "26b-slice": {"vit": (1, 3200, 25, 12800), "llm": (1, 6144, 48, 8, 16384), "vocab": 92553},
+    "26b-slice": Shape(1, 3200, 25, 12800, 1, 6144, 48, 8, 16384),
 }
 
 
-def config(shape: str) -> dict[str, object]:
+def config(shape: str) -> dict[str, Any]:
     """config.json of a shape, with the published checkpoints' other values."""
-    vit_layers, vit_width, vit_heads, vit_inner = SHAPES[shape]["vit"]  # type: ignore[misc]
-    layers, width, heads, kv_heads, inner = SHAPES[shape]["llm"]  # type: ignore[misc]
-    is_6b = vit_width == 3200
+    sizes = SHAPES[shape]
     return {
         "architectures": ["InternVLChatModel"],
         "model_type": "internvl_chat",
@@ -49,50 +69,53 @@ def config(shape: str) -> dict[str, object]:
             "eos_token_id": 2,
             "pad_token_id": 2,
             "hidden_act": "silu",
-            "hidden_size": width,
-            "intermediate_size": inner,
+            "hidden_size": sizes.width,
+            "intermediate_size": sizes.inner,
             "max_position_embeddings": 32768,
-            "num_attention_heads": heads,
-            "num_hidden_layers": layers,
-            "num_key_value_heads": kv_heads,
+            "num_attention_heads": sizes.heads,
+            "num_hidden_layers": sizes.layers,
+            "num_key_value_heads": sizes.kv_heads,
             "rms_norm_eps": 1e-05,
             "rope_scaling": {"factor": 2.0, "type": "dynamic"},
             "rope_theta": 1000000,
-            "vocab_size": SHAPES[shape]["vocab"],
+            "vocab_size": sizes.vocab,
         },
         "vision_config": {
             "architectures": ["InternVisionModel"],
             "model_type": "intern_vit_6b",
             "hidden_act": "gelu",
-            "hidden_size": vit_width,
+            "hidden_size": sizes.vit_width,
             "image_size": 448,
-            "intermediate_size": vit_inner,
+            "intermediate_size": sizes.vit_inner,
             "layer_norm_eps": 1e-06,
-            "norm_type": "rms_norm" if is_6b else "layer_norm",
-            "num_attention_heads": vit_heads,
-            "num_hidden_layers": vit_layers,
+            "norm_type": "rms_norm" if sizes.is_6b else "layer_norm",
+            "num_attention_heads": sizes.vit_heads,
+            "num_hidden_layers": sizes.vit_layers,
             "patch_size": 14,
-            "qk_normalization": is_6b,
-            "qkv_bias": not is_6b,
+            "qk_normalization": sizes.is_6b,
+            "qkv_bias": not sizes.is_6b,
         },
     }
 
 
 def tensors(shape: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of a checkpoint's tensors."""
-    vit_layers, vit_width, _, vit_inner = SHAPES[shape]["vit"]  # type: ignore[misc]
-    layers, width, heads, kv_heads, inner = SHAPES[shape]["llm"]  # type: ignore[misc]
-    vocab: int = SHAPES[shape]["vocab"]  # type: ignore[assignment]
-    is_6b = vit_width == 3200
+    sizes = SHAPES[shape]
+    vit_width, vit_inner, width, inner = (
+        sizes.vit_width,
+        sizes.vit_inner,
+        sizes.width,
+        sizes.inner,
+    )
     vision = "vision_model.embeddings."
     yield vision + "class_embedding", (1, 1, vit_width)
     yield vision + "patch_embedding.weight", (vit_width, 3, 14, 14)
     yield vision + "patch_embedding.bias", (vit_width,)
     yield vision + "position_embedding", (1, 1025, vit_width)
-    for i in range(vit_layers):
+    for i in range(sizes.vit_layers):
         prefix = f"vision_model.encoder.layers.{i}."
         yield prefix + "attn.qkv.weight", (3 * vit_width, vit_width)
-        if is_6b:
+        if sizes.is_6b:
             yield prefix + "attn.q_norm.weight", (vit_width,)
             yield prefix + "attn.k_norm.weight", (vit_width,)
         else:
@@ -105,7 +128,7 @@ def tensors(shape: str) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield prefix + "mlp.fc2.bias", (vit_width,)
         for norm in ("norm1", "norm2"):
             yield f"{prefix}{norm}.weight", (vit_width,)
-            if not is_6b:
+            if not sizes.is_6b:
                 yield f"{prefix}{norm}.bias", (vit_width,)
         yield prefix + "ls1", (vit_width,)
         yield prefix + "ls2", (vit_width,)
@@ -115,19 +138,22 @@ def tensors(shape: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "mlp1.1.bias", (width,)
     yield "mlp1.3.weight", (width, width)
     yield "mlp1.3.bias", (width,)
-    head_dim = width // heads
-    yield "language_model.model.tok_embeddings.weight", (vocab, width)
-    for i in range(layers):
+    head_dim = width // sizes.heads
+    yield "language_model.model.tok_embeddings.weight", (sizes.vocab, width)
+    for i in range(sizes.layers):
         prefix = f"language_model.model.layers.{i}."
-        yield prefix + "attention.wqkv.weight", ((heads + 2 * kv_heads) * head_dim, width)
-        yield prefix + "attention.wo.weight", (width, heads * head_dim)
+        yield (
+            prefix + "attention.wqkv.weight",
+            ((sizes.heads + 2 * sizes.kv_heads) * head_dim, width),
+        )
+        yield prefix + "attention.wo.weight", (width, sizes.heads * head_dim)
         yield prefix + "attention_norm.weight", (width,)
         yield prefix + "ffn_norm.weight", (width,)
         yield prefix + "feed_forward.w1.weight", (inner, width)
         yield prefix + "feed_forward.w3.weight", (inner, width)
         yield prefix + "feed_forward.w2.weight", (width, inner)
     yield "language_model.model.norm.weight", (width,)
-    yield "language_model.output.weight", (vocab, width)
+    yield "language_model.output.weight", (sizes.vocab, width)
 
 
 def write(folder: pathlib.Path, shape: str, seed: int = 0) -> None:

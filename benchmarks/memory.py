@@ -1,4 +1,4 @@
-"""Memory that images take above the weights: the peak of one chat, measured in a process of its own.
+"""Memory that images take above the weights: the peak of one prompt.
 
 python -m benchmarks.memory                                     # the tests' small checkpoint
 python -m benchmarks.memory --checkpoint build/2b --tiles 40    # made by benchmarks.checkpoint
