@@ -176,6 +176,7 @@ void bind_kernels(py::module_& module) {
            py::arg("scale") = std::nullopt);
   bind_row_kernels(backend);
   bind_attention_kernels(kernels, backend);
+  bind_measurements(kernels, backend);
 }
 
 }  // namespace internvl::bind

@@ -40,8 +40,10 @@ class Matrix {
   std::int64_t padding_;
 };
 
+// One function a topic; bind_kernels calls them all.
 void bind_row_kernels(pybind11::class_<KernelBackend>& backend);
 void bind_attention_kernels(pybind11::module_& kernels, pybind11::class_<KernelBackend>& backend);
+void bind_measurements(pybind11::module_& kernels, pybind11::class_<KernelBackend>& backend);
 
 /// "float32", "bfloat16", "float16"; throws InvalidArgument for other names.
 DType parse_dtype(const std::string& name);

@@ -124,11 +124,20 @@ struct RowKernels {
   void (*norm)(const NormArgs& args, std::int64_t row_begin, std::int64_t row_end);
 };
 
+/// Loops that do nothing but what limits a machine; sink has 16 floats.
+struct CeilingKernels {
+  /// Multiplies and adds on registers; returns the number of floating-point operations.
+  double (*burn_float32)(std::int64_t rounds, float* sink);
+  double (*burn_bfloat16)(std::int64_t rounds, float* sink);
+  void (*read_floats)(const float* from, std::int64_t count, float* sink);
+};
+
 struct Kernels {
   const char* isa;
   LinearKernels linear;
   AttentionKernels attention;
   RowKernels rows;
+  CeilingKernels ceilings;
 };
 
 const Kernels& kernels_generic();

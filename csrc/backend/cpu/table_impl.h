@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/cpu/attention_impl.h"
+#include "backend/cpu/ceilings_impl.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/linear_impl.h"
 #include "backend/cpu/rows_impl.h"
@@ -10,7 +11,7 @@ namespace internvl::cpu {
 namespace INTERNVL_ISA {
 
 constexpr Kernels table(const char* isa) {
-  return {isa, linear_kernels(), attention_kernels(), row_kernels()};
+  return {isa, linear_kernels(), attention_kernels(), row_kernels(), ceiling_kernels()};
 }
 
 }  // namespace INTERNVL_ISA
