@@ -13,7 +13,7 @@ namespace INTERNVL_ISA {
 
 constexpr int kRowTile = 6;
 constexpr int kPanelColumns = kPanelVectors * kWidth;
-constexpr int kPrefetchBytes = 2048;
+constexpr int kPrefetchBytes = 4096;
 
 // ---- products
 
