@@ -9,17 +9,18 @@ namespace INTERNVL_ISA {
 
 // More chains than latency times throughput on any CPU, and few enough for 16 registers.
 constexpr int kChains = 12;
+#define INTERNVL_CHAINS _Pragma("GCC unroll 12")
 
 /// *sink is read, too: the compiler must not know the operands.
 inline double burn_float32(std::int64_t rounds, float* sink) {
   const Vec a = broadcast(sink[0]);
   const Vec b = broadcast(sink[1]);
   Vec sum[kChains];
-  INTERNVL_UNROLL for (int i = 0; i < kChains; ++i) sum[i] = broadcast(static_cast<float>(i));
+  INTERNVL_CHAINS for (int i = 0; i < kChains; ++i) sum[i] = broadcast(static_cast<float>(i));
   for (std::int64_t r = 0; r < rounds; ++r) {
-    INTERNVL_UNROLL for (int i = 0; i < kChains; ++i) sum[i] = fma(sum[i], a, b);
+    INTERNVL_CHAINS for (int i = 0; i < kChains; ++i) sum[i] = fma(sum[i], a, b);
   }
-  INTERNVL_UNROLL for (int i = 1; i < kChains; ++i) sum[0] = add(sum[0], sum[i]);
+  INTERNVL_CHAINS for (int i = 1; i < kChains; ++i) sum[0] = add(sum[0], sum[i]);
   sink[2] = reduce_add(sum[0]);
   return 2.0 * kWidth * kChains * static_cast<double>(rounds);
 }
@@ -29,11 +30,11 @@ inline double burn_pairs(std::int64_t rounds, float* sink) {
   const Pairs a = broadcast_pair(reinterpret_cast<const BFloat16*>(sink));
   const Pairs b = broadcast_pair(reinterpret_cast<const BFloat16*>(sink + 1));
   Vec sum[kChains];
-  INTERNVL_UNROLL for (int i = 0; i < kChains; ++i) sum[i] = broadcast(static_cast<float>(i));
+  INTERNVL_CHAINS for (int i = 0; i < kChains; ++i) sum[i] = broadcast(static_cast<float>(i));
   for (std::int64_t r = 0; r < rounds; ++r) {
-    INTERNVL_UNROLL for (int i = 0; i < kChains; ++i) sum[i] = fma_pairs(a, b, sum[i]);
+    INTERNVL_CHAINS for (int i = 0; i < kChains; ++i) sum[i] = fma_pairs(a, b, sum[i]);
   }
-  INTERNVL_UNROLL for (int i = 1; i < kChains; ++i) sum[0] = add(sum[0], sum[i]);
+  INTERNVL_CHAINS for (int i = 1; i < kChains; ++i) sum[0] = add(sum[0], sum[i]);
   sink[2] = reduce_add(sum[0]);
   return 4.0 * kWidth * kChains * static_cast<double>(rounds);
 }

@@ -2,7 +2,7 @@
 // simd_*.h that was included before.
 #pragma once
 
-#define INTERNVL_UNROLL _Pragma("GCC unroll 16")
+#define INTERNVL_UNROLL _Pragma("GCC unroll 8")
 
 namespace internvl::cpu {
 namespace INTERNVL_ISA {
