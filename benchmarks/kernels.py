@@ -2,7 +2,7 @@
 
     python -m benchmarks.kernels [--isa NAME] [--dtype NAME] [--threads N] [--json FILE]
 
-Matrices of many rows are judged by a loop of multiply-adds on registers, one to eight rows (decoding)
+Many rows are judged by a loop of multiply-adds on registers, one to eight rows (decoding)
 by a loop that only reads memory. Kernel and ceiling are measured in turns, and the best of each
 counts: on a machine that others use, only such a ratio means something.
 """
