@@ -53,11 +53,6 @@ BeamScorer::BeamScorer(const GenerationConfig& config, std::int64_t prompts)
       hypotheses_(prompts * groups_, BeamHypotheses(group_size_, config)),
       done_(prompts * groups_) {}
 
-bool BeamScorer::is_eos(std::int64_t token) const {
-  const Sequence& eos = config_.eos_token_id;
-  return std::find(eos.begin(), eos.end(), token) != eos.end();
-}
-
 NextBeams BeamScorer::process(std::int64_t group, const Sequences& sequences,
                               const std::vector<std::vector<Candidate>>& candidates,
                               std::int64_t vocab_size, const Sequences& beam_indices) {
@@ -78,7 +73,7 @@ NextBeams BeamScorer::process(std::int64_t group, const Sequences& sequences,
       const auto row =
           static_cast<std::int32_t>(prompt * group_size_ + candidate.index / vocab_size);
       const std::int64_t token = candidate.index % vocab_size;
-      if (is_eos(token)) {
+      if (config_.is_eos(token)) {
         if (rank < group_size_) {  // an ending counts only among the best
           Sequence history;
           if (!beam_indices.empty()) {

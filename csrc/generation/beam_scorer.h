@@ -63,8 +63,6 @@ class BeamScorer {
                 const Sequences& beam_indices, GenerationOutput& output);
 
  private:
-  bool is_eos(std::int64_t token) const;
-
   const GenerationConfig& config_;
   std::int64_t prompts_;
   std::int64_t groups_;

@@ -62,7 +62,7 @@ bool Decoding::append(Sequence tokens) {
       tokens[r] = config.pad_token_id;
     }
     sequences[r].push_back(tokens[r]);
-    if (is_eos(tokens[r])) finished_[r] = true;
+    if (config.is_eos(tokens[r])) finished_[r] = true;
     all_finished = all_finished && finished_[r];
   }
   if (hooks.put) hooks.put(tokens);
@@ -73,11 +73,6 @@ void Decoding::record(const Scores& processed) {
   if (config.output_logits) output.logits.push_back(logits);
   if (config.output_scores) output.scores.push_back(processed);
   if (config.output_hidden_states) output.hidden_states.push_back(hidden);
-}
-
-bool Decoding::is_eos(std::int64_t token) const {
-  const Sequence& eos = config.eos_token_id;
-  return std::find(eos.begin(), eos.end(), token) != eos.end();
 }
 
 Sequence Decoding::last_tokens() const {

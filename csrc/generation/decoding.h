@@ -31,7 +31,6 @@ class Decoding {
   /// Puts what output_logits, output_scores and output_hidden_states ask for into `output`.
   void record(const Scores& processed);
 
-  bool is_eos(std::int64_t token) const;
   bool should_stop() const;
   Sequence last_tokens() const;
   std::int64_t length() const { return static_cast<std::int64_t>(sequences.front().size()); }
@@ -58,7 +57,7 @@ class Decoding {
   bool keep_hidden_ = false;
 };
 
-/// Only searches in which a row ends before the others need it.
+/// ValueError unless pad_token_id can be fed to the model: for rows that end before the others.
 void check_pad_token(const GenerationConfig& config, std::int64_t vocab_size);
 
 HiddenStates gather_rows(const HiddenStates& states, const std::vector<std::int32_t>& parents);

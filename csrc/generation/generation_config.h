@@ -2,6 +2,7 @@
 // of the transformers GenerationConfig, whose behaviour (4.37.2) the searches reproduce.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -65,6 +66,10 @@ struct GenerationConfig {
   bool output_scores = false;
   bool output_logits = false;
   bool output_hidden_states = false;
+
+  bool is_eos(std::int64_t token) const {
+    return std::find(eos_token_id.begin(), eos_token_id.end(), token) != eos_token_id.end();
+  }
 };
 
 }  // namespace internvl
