@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Observer = Callable[[str, NDArray[np.float32]], None]
+_Observer = Callable[[str, NDArray[np.float32]], None]
 
 class InternalError(RuntimeError): ...
 class CheckpointError(OSError): ...
@@ -131,10 +131,10 @@ class InternVL(metaclass=type):
     @property
     def backend(self) -> str: ...
     def extract_feature(
-        self, pixel_values: NDArray[Any], dtype: str, observer: Observer | None = None
+        self, pixel_values: NDArray[Any], dtype: str, observer: _Observer | None = None
     ) -> NDArray[np.float32]: ...
     def vision_forward(
-        self, pixel_values: NDArray[Any], dtype: str, layers: int, observer: Observer | None = None
+        self, pixel_values: NDArray[Any], dtype: str, layers: int, observer: _Observer | None = None
     ) -> NDArray[np.float32]: ...
     def embed(self, input_ids: NDArray[np.int32]) -> NDArray[np.float32]: ...
     def session(
@@ -143,9 +143,10 @@ class InternVL(metaclass=type):
         attention_mask: NDArray[np.uint8],
         features: NDArray[np.float32] | None,
         image_token_id: int,
-        observer: Observer | None = None,
+        observer: _Observer | None = None,
     ) -> ChatSession: ...
 
 class ChatSession(SequenceModel):
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     def prefill(self) -> NDArray[np.float32]: ...
     def step(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -35,3 +36,7 @@ def test_package_says_that_it_is_typed() -> None:
     folder = Path(internvl_native.__file__).parent
     assert (folder / "py.typed").is_file()
     assert (folder / "_core.pyi").is_file()
+
+
+def test_versions_agree() -> None:
+    assert internvl_native.__version__ == importlib.metadata.version("internvl-native")

@@ -1,7 +1,8 @@
 """Makes the checkpoints of tests/data/extra and the inputs of the files beside them.
 
     python -m tests.reference.make_extra
-    python -m tests.reference.regenerate --data tests/data/extra --write activations chat edges features
+    python -m tests.reference.regenerate --data tests/data/extra --write \
+        activations chat edges features
 
 Each checkpoint covers what those of tests/data do not: another decoder family, biases, the other
 rope scalings, shapes that no vector width divides.
@@ -237,7 +238,7 @@ CASES: dict[str, tuple[str, Any, dict[str, Any], dict[str, Any]]] = {
     ),
 }
 # Other settings of config.json, on the case named: (checkpoint, case, settings).
-OVERRIDDEN = [
+OVERRIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("ckpt_llama", "single_zh", {"template": "internvl_zh"}),
     ("ckpt_llama", "history", {"template": "phi3-chat"}),
     ("ckpt_llama", "two_tiles", {"ps_version": "v2"}),

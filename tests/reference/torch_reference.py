@@ -105,7 +105,8 @@ class TorchReference:
     def dynamic_preprocess(self, image: Any, **settings: Any) -> list[Any]:
         from internvl.train.dataset import dynamic_preprocess
 
-        return dynamic_preprocess(image, **settings)
+        tiles: list[Any] = dynamic_preprocess(image, **settings)
+        return tiles
 
     def build_transform(self, input_size: int) -> Any:
         from internvl.train.dataset import build_transform
