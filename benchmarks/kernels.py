@@ -4,7 +4,8 @@
 
 Many rows are judged by a loop of multiply-adds on registers, one to eight rows (decoding)
 by a loop that only reads memory. Kernel and ceiling are measured in turns, and the best of each
-counts: on a machine that others use, only such a ratio means something.
+counts: on a machine that others use, only such a ratio means something. With --threads 1 seconds
+are CPU time, which other programs hardly change.
 """
 
 from __future__ import annotations
