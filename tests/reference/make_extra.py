@@ -1,8 +1,9 @@
 """Makes the checkpoints of tests/data/extra and the inputs of the files beside them.
 
     python -m tests.reference.make_extra
-    python -m tests.reference.regenerate --data tests/data/extra --write \
-        activations chat edges features
+    python -m tests.reference.regenerate --data tests/data/extra --write TOPIC ...
+
+where the topics are activations, chat, edges and features.
 
 Each checkpoint covers what those of tests/data do not: another decoder family, biases, the other
 rope scalings, shapes that no vector width divides.

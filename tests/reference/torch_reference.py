@@ -102,11 +102,18 @@ class TorchReference:
     def bfloat16(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(torch.bfloat16)
 
+    def array(self, tensor: Any) -> np.ndarray:
+        return np.asarray(tensor.detach().float() if tensor.is_floating_point() else tensor)
+
+    def taps(self, model: Any, pixel_values: Any, input_ids: Any) -> dict[str, np.ndarray]:
+        from tests.reference.topics.activations import taps_of
+
+        return taps_of(model, pixel_values, input_ids)
+
     def dynamic_preprocess(self, image: Any, **settings: Any) -> list[Any]:
         from internvl.train.dataset import dynamic_preprocess
 
-        tiles: list[Any] = dynamic_preprocess(image, **settings)
-        return tiles
+        return list(dynamic_preprocess(image, **settings))
 
     def build_transform(self, input_size: int) -> Any:
         from internvl.train.dataset import build_transform

@@ -31,6 +31,12 @@ class Implementation(Protocol):
     def bfloat16(self, array: np.ndarray) -> Any:
         """`array` rounded to bfloat16, in the form in which the model takes it."""
 
+    def array(self, tensor: Any) -> np.ndarray:
+        """What the model returned as a numpy array."""
+
+    def taps(self, model: Any, pixel_values: Any, input_ids: Any) -> dict[str, np.ndarray]:
+        """The activations that activations.json names, float32."""
+
     def dynamic_preprocess(self, image: Any, **settings: Any) -> list[Any]: ...
 
     def build_transform(self, input_size: int) -> Any: ...
@@ -79,6 +85,12 @@ class NativeImplementation:
         bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
         return rounded.astype(np.uint32).view(np.float32)
+
+    def array(self, tensor: Any) -> np.ndarray:
+        return np.asarray(tensor)
+
+    def taps(self, model: Any, pixel_values: Any, input_ids: Any) -> dict[str, np.ndarray]:
+        return dict(model.taps(pixel_values=pixel_values, input_ids=input_ids))
 
     def dynamic_preprocess(self, image: Any, **settings: Any) -> list[Any]:
         import internvl_native

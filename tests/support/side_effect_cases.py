@@ -52,9 +52,6 @@ def before_any_call(s: Scene) -> dict[str, Any]:
         "num_image_token": s.model.num_image_token,
         "template": s.model.template,
         "system_message": s.model.system_message,
-        "model_generation_config": s.model.generation_config.to_diff_dict(),
-        "llm_generation_config": s.model.language_model.generation_config.to_diff_dict(),
-        "num_samples": s.model.num_samples,
     }
 
 
