@@ -6,14 +6,10 @@ that the reference does not do.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.support.implementation import Implementation, NativeImplementation
+from tests.support.implementation import Implementation, Models, NativeImplementation
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,27 +35,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, values in (("isa", isas), ("other_isa", isas[:-1])):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, values)
-
-
-@dataclass
-class Models:
-    """Loads each model once a session: `models(isa, checkpoint, dtype, **config)`."""
-
-    impl: Implementation
-    loaded: dict[Any, Any] = field(default_factory=dict)
-
-    def __call__(
-        self, isa: str, checkpoint: Path, torch_dtype: str = "float32", **config: Any
-    ) -> Any:
-        key = (isa, checkpoint, torch_dtype, *sorted(config.items()))
-        if key not in self.loaded:
-            os.environ["INTERNVL_NATIVE_ISA"] = isa
-            try:
-                self.loaded[key] = self.impl.load_model(checkpoint, torch_dtype, **config)
-            finally:
-                del os.environ["INTERNVL_NATIVE_ISA"]
-        self.impl.renew(self.loaded[key])
-        return self.loaded[key]
 
 
 @pytest.fixture(scope="session")

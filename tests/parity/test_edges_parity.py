@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.parity.conftest import Models
 from tests.support.edge_cases import EDGE_CASES, Edge, run_edge_case
 from tests.support.goldens import DATA, EXTRA, read_json
-from tests.support.implementation import Implementation
+from tests.support.implementation import Implementation, Models
 
 # Its prompts were not recorded; tests/data/extra has the case with known ones.
 UNRECORDED = "generate right padding"

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.parity.conftest import Models
 from tests.support.goldens import DATA, EXTRA, read_json, read_safetensors
-from tests.support.implementation import Implementation, load_tiles
+from tests.support.implementation import Implementation, Models, load_tiles
 
 TOLERANCE = 1e-5  # of the largest value
 

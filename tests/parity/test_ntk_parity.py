@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.parity.conftest import Models
 from tests.support.chat_cases import recorded_generate
 from tests.support.goldens import DATA, read_json
-from tests.support.implementation import Implementation, load_tiles
+from tests.support.implementation import Implementation, Models, load_tiles
 
 STORED = read_json(DATA / "ntk_state.json")
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.parity.conftest import Models
 from tests.support.goldens import DATA, read_json
-from tests.support.implementation import Implementation
+from tests.support.implementation import Implementation, Models
 from tests.support.side_effect_cases import SIDE_EFFECT_CASES, Scene
 
 STORED = read_json(DATA / "side_effects.json")

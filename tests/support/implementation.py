@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -121,6 +123,27 @@ class NativeImplementation:
         import internvl_native
 
         return internvl_native.TextStreamer(tokenizer)
+
+
+@dataclass
+class Models:
+    """Loads each model once a session: `models(isa, checkpoint, dtype, **config)`."""
+
+    impl: Implementation
+    loaded: dict[Any, Any] = field(default_factory=dict)
+
+    def __call__(
+        self, isa: str, checkpoint: Path, torch_dtype: str = "float32", **config: Any
+    ) -> Any:
+        key = (isa, checkpoint, torch_dtype, *sorted(config.items()))
+        if key not in self.loaded:
+            os.environ["INTERNVL_NATIVE_ISA"] = isa
+            try:
+                self.loaded[key] = self.impl.load_model(checkpoint, torch_dtype, **config)
+            finally:
+                del os.environ["INTERNVL_NATIVE_ISA"]
+        self.impl.renew(self.loaded[key])
+        return self.loaded[key]
 
 
 def load_tiles(
