@@ -30,7 +30,7 @@ aarch64: $(VENV)/.tools
 	tools/check-aarch64
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache
