@@ -115,3 +115,9 @@ def like(array: npt.NDArray[np.float32], example: Any, dtype: str) -> Any:
         return array
     torch = loaded_torch()
     return torch.from_numpy(array).to(getattr(torch, dtype))
+
+
+def as_loaded(array: npt.NDArray[Any]) -> Any:
+    """``array`` as a torch tensor where torch is loaded, else itself."""
+    torch = loaded_torch()
+    return array if torch is None else torch.from_numpy(array)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arrays import as_loaded
 from .conversation import Conversation, get_conv_template
 
 if TYPE_CHECKING:
@@ -184,9 +185,11 @@ class ChatMethods:
             raise ValueError(
                 "generation_config: chat returns text; call generate() for return_dict_in_generate"
             )
+        input_ids = np.asarray(inputs["input_ids"], np.int64)
         output = self.generate(
             pixel_values=pixel_values,
-            input_ids=np.asarray(inputs["input_ids"], np.int64),
+            # Without pixels to go by, streamers, criteria and processors see torch if it is loaded.
+            input_ids=as_loaded(input_ids) if pixel_values is None else input_ids,
             attention_mask=np.asarray(inputs["attention_mask"], np.int64),
             **generation_config,
         )

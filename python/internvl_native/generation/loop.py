@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import _core
+from ..arrays import as_loaded
 from .configuration import GENERATE_ARGUMENTS, GenerationConfig
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from .prepare import build_core_config, resolve_config
@@ -45,7 +45,7 @@ class GenerationPlan:
         here so that the streamer's ``end()`` follows its errors, too. With ``torch_tensors``,
         results and what criteria and processors see are torch tensors, else numpy arrays.
         """
-        to_user = _to_torch if torch_tensors else _identity
+        to_user = as_loaded if torch_tensors else _identity
         try:
             model = open_model()
             if model.vocab_size() != self._vocab_size:
@@ -55,7 +55,7 @@ class GenerationPlan:
                 )
             if self._streamer is not None:
                 prompt = np.full((model.batch_size(), 1), self._core.bos_token_id, dtype=np.int64)
-                self._streamer.put(_to_loaded_framework(prompt))
+                self._streamer.put(as_loaded(prompt))
             raw = _core.generate(
                 model,
                 self._core,
@@ -92,7 +92,7 @@ class GenerationPlan:
         streamer = self._streamer
         if streamer is None:
             return None
-        return lambda tokens: streamer.put(_to_loaded_framework(tokens))
+        return lambda tokens: streamer.put(as_loaded(tokens))
 
     def _should_stop(self, to_user: Callable[[Any], Any]) -> Callable[[Any, Any], bool] | None:
         if not self._criteria:
@@ -193,13 +193,3 @@ def _end(streamer: Any) -> None:
 
 def _identity(array: Any) -> Any:
     return array
-
-
-def _to_torch(array: Any) -> Any:
-    import torch
-
-    return torch.from_numpy(array)
-
-
-def _to_loaded_framework(array: Any) -> Any:
-    return _to_torch(array) if "torch" in sys.modules else array
