@@ -6,6 +6,7 @@ side effects.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,14 +58,17 @@ class ChatMethods:
         Returns:
             the answer, or (answer, history) with ``return_history``.
         """
+        tiles = _tiles(pixel_values)
+        _check_question(question, "question", optional=pixel_values is None)
         if history is None and pixel_values is not None and "<image>" not in question:
             question = "<image>\n" + question
         if num_patches_list is None:
-            num_patches_list = [len(pixel_values)] if pixel_values is not None else []
-        if pixel_values is not None and len(pixel_values) != sum(num_patches_list):
+            num_patches_list = [tiles] if pixel_values is not None else []
+        num_patches_list = _patch_counts(num_patches_list)
+        if pixel_values is not None and tiles != sum(num_patches_list):
             raise ValueError(
-                f"num_patches_list: {list(num_patches_list)} adds up to {sum(num_patches_list)} "
-                f"tiles, but pixel_values holds {len(pixel_values)}"
+                f"num_patches_list: {num_patches_list} adds up to {sum(num_patches_list)} "
+                f"tiles, but pixel_values holds {tiles}"
             )
         self.img_context_token_id = tokenizer.convert_tokens_to_ids(IMG_CONTEXT_TOKEN)
         if history is not None and not hasattr(history, "append"):
@@ -75,7 +79,7 @@ class ChatMethods:
         template = self._conversation()
         history = [] if history is None else history
         for turn in history:
-            if len(turn) != 2:
+            if not isinstance(turn, (tuple, list)) or len(turn) != 2:
                 raise ValueError(f"history: expected (question, answer) pairs, got {turn!r}")
             template.append_message(template.roles[0], turn[0])
             template.append_message(template.roles[1], turn[1])
@@ -83,7 +87,7 @@ class ChatMethods:
         template.append_message(template.roles[1], None)
         query = template.get_prompt()
         if verbose and pixel_values is not None:
-            print(f"dynamic ViT batch size: {len(pixel_values)}")
+            print(f"dynamic ViT batch size: {tiles}")
         for num_patches in num_patches_list:
             tokens = IMG_CONTEXT_TOKEN * self.num_image_token * num_patches
             query = query.replace("<image>", IMG_START_TOKEN + tokens + IMG_END_TOKEN, 1)
@@ -136,6 +140,10 @@ class ChatMethods:
             raise TypeError(
                 "num_patches_list: expected the number of tiles of each question's image, got None"
             )
+        if isinstance(questions, str):
+            raise TypeError("questions: expected a list of questions, got one string")
+        tiles = _tiles(pixel_values)
+        num_patches_list = _patch_counts(num_patches_list)
         if len(num_patches_list) > len(questions):
             raise IndexError(
                 f"num_patches_list: {len(num_patches_list)} entries for {len(questions)} questions"
@@ -144,9 +152,10 @@ class ChatMethods:
             raise ValueError("questions: expected at least one question and its num_patches_list")
         self.img_context_token_id = tokenizer.convert_tokens_to_ids(IMG_CONTEXT_TOKEN)
         if verbose and pixel_values is not None:
-            print(f"dynamic ViT batch size: {len(pixel_values)}")
+            print(f"dynamic ViT batch size: {tiles}")
         queries = []
         for question, num_patches in zip(questions, num_patches_list):
+            _check_question(question, "questions")
             if pixel_values is not None and "<image>" not in question:
                 question = "<image>\n" + question
             template = self._conversation()
@@ -195,3 +204,34 @@ class ChatMethods:
         )
         texts = tokenizer.batch_decode(output, skip_special_tokens=True)
         return [text.split(separator)[0].strip() for text in texts]
+
+
+def _tiles(pixel_values: Any) -> int:
+    if pixel_values is None:
+        return 0
+    try:
+        return len(pixel_values)
+    except TypeError:
+        raise ValueError(
+            "pixel_values: expected tiles of shape (tiles, 3, height, width), "
+            f"got {type(pixel_values).__name__}; load_image() makes them"
+        ) from None
+
+
+def _check_question(question: Any, name: str, optional: bool = False) -> None:
+    if not isinstance(question, str) and not (optional and question is None):
+        raise TypeError(f"{name}: expected text, got {type(question).__name__}")
+
+
+def _patch_counts(num_patches_list: Any) -> list[int]:
+    """Integers of any kind, numpy's and torch's too."""
+    try:
+        counts = [operator.index(count) for count in num_patches_list]
+    except TypeError:
+        raise TypeError(
+            "num_patches_list: expected the number of tiles of each image, like [7, 13], "
+            f"got {num_patches_list!r}"
+        ) from None
+    if any(count < 0 for count in counts):
+        raise ValueError(f"num_patches_list: expected no negative number, got {counts}")
+    return counts
