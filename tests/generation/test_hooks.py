@@ -236,6 +236,13 @@ def test_hidden_states() -> None:
     assert [x.shape for x in contrastive.hidden_states[2]] == [(2, 1, HIDDEN_SIZE)] * 2
 
 
+def test_hidden_states_are_the_models_choice_if_the_call_leaves_them_open() -> None:
+    parameters = {"return_dict_in_generate": True, "output_hidden_states": None}
+    config = {**model_config(), "output_hidden_states": True}
+    assert "hidden_states" in generate(HashModel([3]), parameters, model_config=config).keys()
+    assert "hidden_states" not in run([3], **parameters).keys()
+
+
 def test_contrastive_search_weighs_confidence_against_similarity() -> None:
     def unit(vector: NDArray[np.float32]) -> NDArray[np.float64]:
         return vector / np.linalg.norm(vector.astype(np.float64))

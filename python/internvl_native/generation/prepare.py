@@ -75,7 +75,10 @@ def build_core_config(
             raise NotImplementedError("`output_attentions`: the engine does not keep attentions")
         core.output_scores = bool(config.output_scores)
         core.output_logits = bool(config.output_logits)
-        core.output_hidden_states = bool(config.output_hidden_states)
+        hidden_states = config.output_hidden_states
+        if hidden_states is None:  # what InternVL's generate() passes on unless it is told
+            hidden_states = defaults.output_hidden_states
+        core.output_hidden_states = bool(hidden_states)
     return core
 
 
