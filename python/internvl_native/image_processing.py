@@ -17,6 +17,7 @@ from PIL import Image
 
 from internvl_native import _core
 from internvl_native._core import ImageError, Normalization, TileGrid
+from internvl_native.arguments import integer
 from internvl_native.image_source import ImageSource, JpegFile, open_image, pil_pixels
 from internvl_native.tiling import choose_grid
 
@@ -56,6 +57,7 @@ def load_image(
     DecompressionBombError for images far above PIL.Image.MAX_IMAGE_PIXELS.
     """
     kind = tensor_kind(return_tensors)
+    input_size = _side(input_size)
     image = open_image(image_file)
     size = image.size if isinstance(image, JpegFile) else (image.shape[1], image.shape[0])
     grid = TileGrid(*choose_grid(size, min_num, max_num, input_size), input_size, use_thumbnail)
@@ -74,8 +76,7 @@ def dynamic_preprocess(
     `use_thumbnail` appends one tile of the whole image if there is more than one. As in the
     reference the tiles keep the image's mode; other modes than RGB are resized by Pillow.
     """
-    if not isinstance(image, Image.Image):
-        raise TypeError(f"image: expected a PIL image, got {type(image).__name__}")
+    _check_pil_image(image)
     columns, rows = choose_grid(image.size, min_num, max_num, image_size)
     grid = TileGrid(columns, rows, image_size, use_thumbnail)
     if image.mode == "RGB":
@@ -99,6 +100,7 @@ class ImageTransform:
     def __call__(self, image: Image.Image) -> Any:
         """float32 (3, input_size, input_size): a torch tensor if torch is installed, else numpy."""
         kind = tensor_kind(None)
+        _check_pil_image(image)
         pixels = pil_pixels(image)
         if self.pad2square:
             pixels = _pad_to_square(pixels, _STATISTICS[self.normalize_type][0])
@@ -129,9 +131,18 @@ def _build_transform(
         raise ValueError(
             f"normalize_type: expected one of {', '.join(_STATISTICS)}, got {normalize_type!r}"
         )
-    if input_size < 1:
+    return ImageTransform(_side(input_size), pad2square, normalize_type)
+
+
+def _side(input_size: int) -> int:
+    if integer("input_size", input_size) < 1:
         raise ValueError(f"input_size: expected at least 1, got {input_size}")
-    return ImageTransform(input_size, pad2square, normalize_type)
+    return input_size
+
+
+def _check_pil_image(image: Any) -> None:
+    if not isinstance(image, Image.Image):
+        raise TypeError(f"image: expected a PIL image, got {type(image).__name__}")
 
 
 def _pad_to_square(

@@ -18,6 +18,8 @@ def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{os.fspath(path)}: cannot read the file: there is none") from error
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{os.fspath(path)}: cannot read the file: {error}") from error
     return parse_json_object(text, os.fspath(path))

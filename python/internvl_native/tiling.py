@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import TypeVar
+
+from internvl_native.arguments import integer
 
 # 1024 tiles are 262144 tokens, eight times the context of the published models; the reference
 # itself, whose search grows with the cube of max_num, hangs from about here on.
@@ -47,12 +48,12 @@ def choose_grid(
     Raises ValueError unless 1 <= min_num <= max_num <= MAX_TILES and image_size >= 1.
     """
     width, height = size
-    min_num, max_num = operator.index(min_num), operator.index(max_num)
+    min_num, max_num = integer("min_num", min_num), integer("max_num", max_num)
     if min_num < 1:
         raise ValueError(f"min_num: expected at least 1, got {min_num}")
     if not min_num <= max_num <= MAX_TILES:
         raise ValueError(f"max_num: expected {min_num} (min_num) to {MAX_TILES}, got {max_num}")
-    if operator.index(image_size) < 1:
+    if integer("image_size", image_size) < 1:
         raise ValueError(f"image_size: expected at least 1, got {image_size}")
     if width < 1 or height < 1:
         raise ValueError(f"image: expected at least one pixel, got size {width} x {height}")

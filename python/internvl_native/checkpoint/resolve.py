@@ -38,6 +38,11 @@ def resolve_checkpoint(
     `files` are the patterns of the files that are needed.
     Raises CheckpointError (an OSError) that says how to get the files.
     """
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise TypeError(
+            "pretrained_model_name_or_path: expected the path of a checkpoint folder or a hub "
+            f"name, got {type(name_or_path).__name__}"
+        )
     name = os.fspath(name_or_path)
     path = Path(name).expanduser()
     if name and path.is_dir():
