@@ -22,6 +22,9 @@ _CLASSES: dict[str, type[PreTrainedTokenizer]] = {
 class AutoTokenizer:
     """Loads tokenizers; use ``AutoTokenizer.from_pretrained``."""
 
+    def __init__(self) -> None:
+        raise OSError("AutoTokenizer is made by AutoTokenizer.from_pretrained(path)")
+
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *unused: Any, **keywords: Any

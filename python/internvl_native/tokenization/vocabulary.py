@@ -13,6 +13,7 @@ from typing import Any
 import sentencepiece
 
 from internvl_native._core import CheckpointError
+from internvl_native.arguments import integer
 from internvl_native.tokenization.added_tokens import (
     AddedToken,
     as_added_token,
@@ -189,8 +190,11 @@ class Vocabulary(SpecialTokens):
         ids = as_python(ids)
         if isinstance(ids, int):
             return self._token(ids)
+        if isinstance(ids, str) or not isinstance(ids, Iterable):
+            raise TypeError(f"token_ids: expected an id or a list of ids, got {ids!r:.100}")
         skipped = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self._token(index) for index in map(int, ids) if index not in skipped]
+        indices = (integer("token_ids", index) for index in ids)
+        return [self._token(index) for index in indices if index not in skipped]
 
     def _token(self, index: int) -> str:
         token = self._added_tokens_decoder.get(index)
