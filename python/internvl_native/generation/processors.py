@@ -28,7 +28,7 @@ def set_processors(core: _core.GenerationConfig, config: GenerationConfig, vocab
     if config.encoder_repetition_penalty not in (None, 1.0):
         raise ValueError("`encoder_repetition_penalty` needs a prompt of tokens, not embeddings")
     if config.repetition_penalty is not None and config.repetition_penalty != 1.0:
-        core.repetition_penalty = positive_float("penalty", config.repetition_penalty)
+        core.repetition_penalty = positive_float("repetition_penalty", config.repetition_penalty)
         if not 0 <= core.bos_token_id < vocab_size:
             raise ValueError(
                 f"`bos_token_id` ({core.bos_token_id}) has to be in the vocabulary of {vocab_size} "
@@ -37,7 +37,9 @@ def set_processors(core: _core.GenerationConfig, config: GenerationConfig, vocab
     if exceeds("no_repeat_ngram_size", config.no_repeat_ngram_size, 0):
         size = config.no_repeat_ngram_size
         if not isinstance(size, int):
-            raise ValueError(f"`ngram_size` has to be a strictly positive integer, but is {size}")
+            raise ValueError(
+                f"`no_repeat_ngram_size` has to be a strictly positive integer, but is {size}"
+            )
         core.no_repeat_ngram_size = size
         if size == 1:
             resolve_token("bos_token_id", core.bos_token_id, vocab_size)
