@@ -1,6 +1,9 @@
 // Threads and instruction sets.
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "backend/backend.h"
 #include "bind/bind.h"
 #include "core/thread_pool.h"
@@ -11,8 +14,21 @@ namespace internvl::bind {
 
 void bind_runtime(py::module_& module) {
   module.def("num_threads", &num_threads);
-  module.def("set_num_threads", &set_num_threads, py::arg("count"),
-             py::call_guard<py::gil_scoped_release>());
+  module.def(
+      "set_num_threads",
+      [](const py::object& count) {
+        if (PyIndex_Check(count.ptr()) == 0)
+          throw py::type_error("num_threads: expected an integer, got " +
+                               py::repr(count).cast<std::string>());
+        // A null exception type clips integers of any size.
+        const auto threads = std::clamp<py::ssize_t>(PyNumber_AsSsize_t(count.ptr(), nullptr),
+                                                     std::numeric_limits<int>::min(),
+                                                     std::numeric_limits<int>::max());
+        const py::gil_scoped_release unlocked;
+        set_num_threads(static_cast<int>(threads));
+      },
+      py::arg("count"),
+      "Sets how many threads this process computes with, 1 to 1024. ValueError for other numbers.");
   module.def("cpu_isas", &cpu_isas);
 }
 
