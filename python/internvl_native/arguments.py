@@ -18,7 +18,7 @@ def integer(name: str, value: Any) -> int:
 def text(name: str, value: Any) -> str:
     """A str. TypeError otherwise."""
     if not isinstance(value, str):
-        raise TypeError(f"{name}: expected a str, got {value!r:.100}")
+        raise TypeError(f"{name}: expected a str, got {type(value).__name__}")
     return value
 
 
@@ -47,6 +47,8 @@ def check_questions(questions: Any, counts: list[int]) -> None:
     """TypeError for what is no list, IndexError or ValueError if it does not fit ``counts``."""
     if not isinstance(questions, (list, tuple)):
         raise TypeError(f"questions: expected a list of str, got {type(questions).__name__}")
+    for question in questions:
+        text("questions", question)
     if len(counts) > len(questions):
         raise IndexError(f"num_patches_list: {len(counts)} entries for {len(questions)} questions")
     if not counts:

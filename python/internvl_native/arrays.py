@@ -6,12 +6,14 @@ torch counts only where the caller has loaded it: every function here looks it u
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+_DEVICE = re.compile(r"(cpu|cuda|hip|hpu|mps|npu|xla|xpu)(:\d+)?")
 _FLOAT_DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -35,6 +37,14 @@ def is_dtype(value: Any) -> bool:
     return isinstance(value, (np.dtype, type))
 
 
+def is_device(value: Any) -> bool:
+    """Whether ``to(value)`` names a device: 'cuda:1', its index or a torch.device."""
+    torch = loaded_torch()
+    if isinstance(value, int) or (torch is not None and isinstance(value, torch.device)):
+        return True
+    return isinstance(value, str) and _DEVICE.fullmatch(value) is not None
+
+
 def public_dtype(name: str) -> Any:
     """'bfloat16' -> torch.bfloat16 where torch is loaded, else numpy's dtype or the string."""
     torch = loaded_torch()
@@ -53,8 +63,27 @@ def pixel_array(pixel_values: Any) -> tuple[npt.NDArray[Any], str]:
     """(contiguous array, dtype name) of pixel values (tiles, channels, height, width).
 
     bfloat16, which numpy lacks, comes as its uint16 bits. Other float dtypes become float32.
-    Raises ValueError for integers: pixels must be normalised first.
+    Raises ValueError for integers (pixels must be normalised first), NaN and infinities.
     """
+    array, dtype = _pixel_data(pixel_values)
+    if array.dtype.kind == "f" and dtype != "float16":
+        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+            array = array.astype(np.float32, copy=False)
+    for number, tile in enumerate(array):  # one at a time: no second copy of all of them
+        finite = (tile & 0x7F80) != 0x7F80 if dtype == "bfloat16" else np.isfinite(tile)
+        if not finite.all():
+            raise ValueError(
+                f"pixel_values: expected finite numbers, got NaN or infinity in tile {number}"
+            )
+    return np.ascontiguousarray(array), dtype
+
+
+def count_tiles(pixel_values: Any) -> int:
+    """How many tiles pixel values hold; errors as for ``pixel_array``."""
+    return len(_pixel_data(pixel_values)[0])
+
+
+def _pixel_data(pixel_values: Any) -> tuple[npt.NDArray[Any], str]:
     if is_torch(pixel_values):
         tensor = pixel_values.detach().cpu()
         if str(tensor.dtype) == "torch.bfloat16":
@@ -62,17 +91,22 @@ def pixel_array(pixel_values: Any) -> tuple[npt.NDArray[Any], str]:
             array = tensor.contiguous().view(torch.int16).numpy().view(np.uint16)
             return _checked_pixels(array), "bfloat16"
         pixel_values = tensor.numpy()
-    array = np.asarray(pixel_values)
+    try:
+        array = np.asarray(pixel_values)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            "pixel_values: expected tiles of one shape in one array or tensor; "
+            "np.concatenate or torch.cat joins several images"
+        ) from error
     if array.dtype.name == "bfloat16":  # ml_dtypes
         return _checked_pixels(array.view(np.uint16)), "bfloat16"
     if array.dtype.kind != "f":
+        kind = array.dtype if array.dtype.kind in "uibc" else type(pixel_values).__name__
         raise ValueError(
-            f"pixel_values: expected normalised floats, got {array.dtype}; "
-            "load_image() or build_transform() makes them"
+            "pixel_values: expected normalised floats of shape (tiles, 3, height, width), "
+            f"got {kind}; load_image() makes them"
         )
-    if array.dtype != np.float16:
-        array = array.astype(np.float32, copy=False)
-    return _checked_pixels(array), str(array.dtype)
+    return _checked_pixels(array), "float16" if array.dtype == np.float16 else "float32"
 
 
 def _checked_pixels(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -81,7 +115,7 @@ def _checked_pixels(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
             "pixel_values: expected 4 dimensions (tiles, 3, height, width), "
             f"got shape {tuple(array.shape)}"
         )
-    return np.ascontiguousarray(array)
+    return array
 
 
 def float_array(value: Any, name: str) -> npt.NDArray[np.float32]:

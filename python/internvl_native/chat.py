@@ -6,17 +6,21 @@ side effects.
 
 from __future__ import annotations
 
-import operator
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .arrays import as_loaded
+from . import arguments, arrays
 from .conversation import Conversation, get_conv_template
+from .streamers import ended_on_error
 
 if TYPE_CHECKING:
     from .tokenization import InternLM2Tokenizer
+
+logger = logging.getLogger(__name__)
 
 
 class ChatMethods:
@@ -35,7 +39,7 @@ class ChatMethods:
         self,
         tokenizer: InternLM2Tokenizer,
         pixel_values: Any,
-        question: str,
+        question: str | None,
         generation_config: dict[str, Any],
         history: list[Any] | None = None,
         return_history: bool = False,
@@ -58,40 +62,32 @@ class ChatMethods:
         Returns:
             the answer, or (answer, history) with ``return_history``.
         """
-        tiles = _tiles(pixel_values)
-        _check_question(question, "question", optional=pixel_values is None)
-        if history is None and pixel_values is not None and "<image>" not in question:
-            question = "<image>\n" + question
-        if num_patches_list is None:
-            num_patches_list = [tiles] if pixel_values is not None else []
-        num_patches_list = _patch_counts(num_patches_list)
-        if pixel_values is not None and tiles != sum(num_patches_list):
-            raise ValueError(
-                f"num_patches_list: {num_patches_list} adds up to {sum(num_patches_list)} "
-                f"tiles, but pixel_values holds {tiles}"
-            )
-        self.img_context_token_id = tokenizer.convert_tokens_to_ids(IMG_CONTEXT_TOKEN)
-        if history is not None and not hasattr(history, "append"):
-            raise TypeError(
-                "history: expected a list of (question, answer) pairs, "
-                f"got {type(history).__name__}"
-            )
-        template = self._conversation()
-        history = [] if history is None else history
-        for turn in history:
-            if not isinstance(turn, (tuple, list)) or len(turn) != 2:
-                raise ValueError(f"history: expected (question, answer) pairs, got {turn!r}")
-            template.append_message(template.roles[0], turn[0])
-            template.append_message(template.roles[1], turn[1])
-        template.append_message(template.roles[0], question)
-        template.append_message(template.roles[1], None)
-        query = template.get_prompt()
-        if verbose and pixel_values is not None:
-            print(f"dynamic ViT batch size: {tiles}")
-        for num_patches in num_patches_list:
-            tokens = IMG_CONTEXT_TOKEN * self.num_image_token * num_patches
-            query = query.replace("<image>", IMG_START_TOKEN + tokens + IMG_END_TOKEN, 1)
-        response = self._answers(tokenizer, [query], pixel_values, generation_config, template)[0]
+        with ended_on_error(_streamer_of(generation_config)):
+            arguments.check_tokenizer(tokenizer)
+            tiles = None if pixel_values is None else arrays.count_tiles(pixel_values)
+            question = self._question(question, tiles, first=history is None)
+            if tiles is None and question and "<image>" in question:
+                logger.warning("question: its <image> stays text, since pixel_values is None")
+            if num_patches_list is None:
+                num_patches_list = [] if tiles is None else [tiles]
+            counts = arguments.tile_counts(num_patches_list, tiles)
+            history = [] if history is None else history
+            arguments.check_history(history)
+            template = self._conversation()
+            for turn in history:
+                template.append_message(template.roles[0], turn[0])
+                template.append_message(template.roles[1], turn[1])
+            template.append_message(template.roles[0], question)
+            template.append_message(template.roles[1], None)
+            query = template.get_prompt()
+            self._set_context_token(tokenizer, IMG_CONTEXT_TOKEN, tiles)
+            if verbose and tiles is not None:
+                print(f"dynamic ViT batch size: {tiles}")
+            for count in counts:
+                tokens = IMG_CONTEXT_TOKEN * self.num_image_token * count
+                query = query.replace("<image>", IMG_START_TOKEN + tokens + IMG_END_TOKEN, 1)
+            inputs = _encode(tokenizer, [query], generation_config, template)
+        response = self._answers(tokenizer, inputs, pixel_values, generation_config, template)[0]
         history.append((question, response))
         if return_history:
             return response, history
@@ -125,113 +121,98 @@ class ChatMethods:
         Returns:
             the answers; with ``num_return_sequences``, those of one question follow each other.
         """
-        if history is not None or return_history:
-            raise NotImplementedError(
-                "batch_chat: history and return_history are not supported, as in the reference; "
-                "call chat() for conversations of several turns"
-            )
-        if image_counts is not None:
-            num_patches_list = image_counts
-            if verbose:
-                print(
-                    "Warning: `image_counts` is deprecated. Please use `num_patches_list` instead."
+        with ended_on_error(_streamer_of(generation_config)):
+            if history is not None or return_history:
+                raise NotImplementedError(
+                    "batch_chat: history and return_history are not supported, as in the "
+                    "reference; call chat() for conversations of several turns"
                 )
-        if num_patches_list is None:
-            raise TypeError(
-                "num_patches_list: expected the number of tiles of each question's image, got None"
-            )
-        if isinstance(questions, str):
-            raise TypeError("questions: expected a list of questions, got one string")
-        tiles = _tiles(pixel_values)
-        num_patches_list = _patch_counts(num_patches_list)
-        if len(num_patches_list) > len(questions):
-            raise IndexError(
-                f"num_patches_list: {len(num_patches_list)} entries for {len(questions)} questions"
-            )
-        if not num_patches_list:
-            raise ValueError("questions: expected at least one question and its num_patches_list")
-        self.img_context_token_id = tokenizer.convert_tokens_to_ids(IMG_CONTEXT_TOKEN)
-        if verbose and pixel_values is not None:
-            print(f"dynamic ViT batch size: {tiles}")
-        queries = []
-        for question, num_patches in zip(questions, num_patches_list):
-            _check_question(question, "questions")
-            if pixel_values is not None and "<image>" not in question:
-                question = "<image>\n" + question
-            template = self._conversation()
-            template.append_message(template.roles[0], question)
-            template.append_message(template.roles[1], None)
-            tokens = IMG_CONTEXT_TOKEN * self.num_image_token * num_patches
-            image = IMG_START_TOKEN + tokens + IMG_END_TOKEN
-            queries.append(template.get_prompt().replace("<image>", image, 1))
-        tokenizer.padding_side = "left"
-        return self._answers(tokenizer, queries, pixel_values, generation_config, template)
+            if image_counts is not None:
+                num_patches_list = image_counts
+                if verbose:
+                    print(
+                        "Warning: `image_counts` is deprecated. "
+                        "Please use `num_patches_list` instead."
+                    )
+            arguments.check_tokenizer(tokenizer)
+            tiles = None if pixel_values is None else arrays.count_tiles(pixel_values)
+            counts = arguments.tile_counts(num_patches_list, tiles)
+            arguments.check_questions(questions, counts)
+            self._set_context_token(tokenizer, IMG_CONTEXT_TOKEN, tiles)
+            if verbose and tiles is not None:
+                print(f"dynamic ViT batch size: {tiles}")
+            queries = []
+            for question, count in zip(questions, counts):
+                template = self._conversation()
+                message = self._question(question, tiles, first=True)
+                template.append_message(template.roles[0], message)
+                template.append_message(template.roles[1], None)
+                tokens = IMG_CONTEXT_TOKEN * self.num_image_token * count
+                image = IMG_START_TOKEN + tokens + IMG_END_TOKEN
+                queries.append(template.get_prompt().replace("<image>", image, 1))
+            tokenizer.padding_side = "left"
+            inputs = _encode(tokenizer, queries, generation_config, template)
+        return self._answers(tokenizer, inputs, pixel_values, generation_config, template)
+
+    def _question(self, question: str | None, tiles: int | None, *, first: bool) -> str | None:
+        """The question, with ``<image>`` in front if it opens a conversation about images."""
+        if question is None and tiles is None:
+            return None  # an empty message, as in the reference
+        question = arguments.text("question", question)
+        if first and tiles is not None and "<image>" not in question:
+            return "<image>\n" + question
+        return question
 
     def _conversation(self) -> Conversation:
         template = get_conv_template(self.template)
-        template.system_message = self.system_message
+        template.system_message = arguments.text("system_message", self.system_message)
         return template
+
+    def _set_context_token(
+        self, tokenizer: InternLM2Tokenizer, token: str, tiles: int | None
+    ) -> None:
+        self.img_context_token_id = tokenizer.convert_tokens_to_ids(token)
+        if tiles is not None and self.img_context_token_id in (None, tokenizer.unk_token_id):
+            raise ValueError(
+                f"IMG_CONTEXT_TOKEN: expected a token of the tokenizer, got {token!r}, which it "
+                "does not know; is it another checkpoint's?"
+            )
 
     def _answers(
         self,
         tokenizer: InternLM2Tokenizer,
-        queries: list[str],
+        inputs: dict[str, npt.NDArray[np.int64]],
         pixel_values: Any,
         generation_config: dict[str, Any],
         template: Conversation,
     ) -> list[str]:
-        if not isinstance(generation_config, dict):
-            raise TypeError(
-                f"generation_config: expected a dict, got {type(generation_config).__name__}; "
-                "its eos_token_id is set by the call"
-            )
-        separator = template.sep.strip()
-        inputs = tokenizer(queries, padding=len(queries) > 1)
-        generation_config["eos_token_id"] = tokenizer.convert_tokens_to_ids(separator)
-        if "use_cache" in generation_config:
-            raise TypeError("generation_config: use_cache is always on; leave it out")
-        if generation_config.get("return_dict_in_generate"):
-            raise ValueError(
-                "generation_config: chat returns text; call generate() for return_dict_in_generate"
-            )
-        input_ids = np.asarray(inputs["input_ids"], np.int64)
-        output = self.generate(
-            pixel_values=pixel_values,
-            # Without pixels to go by, streamers, criteria and processors see torch if it is loaded.
-            input_ids=as_loaded(input_ids) if pixel_values is None else input_ids,
-            attention_mask=np.asarray(inputs["attention_mask"], np.int64),
-            **generation_config,
-        )
+        if pixel_values is None:
+            # Without pixels to go by, hooks and streamers see torch tensors if torch is loaded.
+            inputs["input_ids"] = arrays.as_loaded(inputs["input_ids"])
+        output = self.generate(pixel_values=pixel_values, **inputs, **generation_config)
         texts = tokenizer.batch_decode(output, skip_special_tokens=True)
+        separator = template.sep.strip()
         return [text.split(separator)[0].strip() for text in texts]
 
 
-def _tiles(pixel_values: Any) -> int:
-    if pixel_values is None:
-        return 0
-    try:
-        return len(pixel_values)
-    except TypeError:
+def _encode(
+    tokenizer: InternLM2Tokenizer,
+    queries: list[str],
+    generation_config: dict[str, Any],
+    template: Conversation,
+) -> dict[str, npt.NDArray[np.int64]]:
+    """``input_ids`` and ``attention_mask``; the separator becomes the config's end of sequence."""
+    arguments.check_generation_config(generation_config)
+    encoded = tokenizer(queries, padding=len(queries) > 1)
+    generation_config["eos_token_id"] = tokenizer.convert_tokens_to_ids(template.sep.strip())
+    if "use_cache" in generation_config:
+        raise TypeError("generation_config: use_cache is always on; leave it out")
+    if generation_config.get("return_dict_in_generate"):
         raise ValueError(
-            "pixel_values: expected tiles of shape (tiles, 3, height, width), "
-            f"got {type(pixel_values).__name__}; load_image() makes them"
-        ) from None
+            "generation_config: chat returns text; call generate() for return_dict_in_generate"
+        )
+    return {name: np.asarray(encoded[name], np.int64) for name in ("input_ids", "attention_mask")}
 
 
-def _check_question(question: Any, name: str, optional: bool = False) -> None:
-    if not isinstance(question, str) and not (optional and question is None):
-        raise TypeError(f"{name}: expected text, got {type(question).__name__}")
-
-
-def _patch_counts(num_patches_list: Any) -> list[int]:
-    """Integers of any kind, numpy's and torch's too."""
-    try:
-        counts = [operator.index(count) for count in num_patches_list]
-    except TypeError:
-        raise TypeError(
-            "num_patches_list: expected the number of tiles of each image, like [7, 13], "
-            f"got {num_patches_list!r}"
-        ) from None
-    if any(count < 0 for count in counts):
-        raise ValueError(f"num_patches_list: expected no negative number, got {counts}")
-    return counts
+def _streamer_of(generation_config: Any) -> Any:
+    return generation_config.get("streamer") if isinstance(generation_config, dict) else None

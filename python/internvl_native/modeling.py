@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from .conversation import get_conv_template
 from .core_config import core_config, num_image_token
 from .dtypes import parse_dtype
 from .generation import prepare_generation
+from .streamers import ended_on_error
 
 logger = logging.getLogger(__name__)
 
@@ -141,12 +142,18 @@ class InternVLChatModel(ChatMethods):
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> InternVLChatModel:
-        """``to(device)``, ``to(dtype)`` or both; another dtype loads the weights again."""
-        for value in (*args, *kwargs.values()):
-            if value is None or isinstance(value, bool):
+        """``to(device)``, ``to(dtype)``, both, or ``to(tensor)``; another dtype loads the weights
+        again. Raises TypeError for what is neither."""
+        given = [*args, kwargs.get("device"), kwargs.get("dtype"), kwargs.get("tensor")]
+        for value in given:
+            if value is None or isinstance(value, bool):  # bool: non_blocking, copy
                 continue
-            if arrays.is_dtype(value):
+            if arrays.is_torch(value):
+                self.to(value.device, value.dtype)
+            elif arrays.is_dtype(value):
                 self._convert(parse_dtype(value, self.config))
+            elif not arrays.is_device(value):
+                raise TypeError(f"to: expected a device, a float dtype or a tensor, got {value!r}")
             elif str(value) != "cpu":
                 _warn_placement(str(value))
         return self
@@ -164,6 +171,23 @@ class InternVLChatModel(ChatMethods):
         if dtype != self._core.dtype:
             self._core = _load_core(self.config, self._checkpoint, dtype)
         return self
+
+    def __repr__(self) -> str:
+        vision, llm = self.config.vision_config, self.config.llm_config
+        return (
+            f"InternVLChatModel(name_or_path={self.name_or_path!r}, dtype={self._core.dtype}, "
+            f"backend={self.backend}, template={self.template!r},\n"
+            f"  vision_model=InternVisionModel(image_size={vision.image_size}, "
+            f"num_hidden_layers={vision.num_hidden_layers}, hidden_size={vision.hidden_size}),\n"
+            f"  language_model={self.llm_arch_name}(vocab_size={llm.vocab_size}, "
+            f"num_hidden_layers={llm.num_hidden_layers}, hidden_size={llm.hidden_size}))"
+        )
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            "InternVLChatModel cannot be copied or pickled: call from_pretrained in every process "
+            "that needs one, and share it between threads"
+        )
 
     # ---- images
 
@@ -205,21 +229,22 @@ class InternVLChatModel(ChatMethods):
             or an output object with ``return_dict_in_generate=True``; torch tensors if the ids or
             pixels came as torch tensors, else numpy arrays.
         """
-        if self.img_context_token_id is None:
-            raise ValueError(
-                "img_context_token_id: set model.img_context_token_id = "
-                "tokenizer.convert_tokens_to_ids('<IMG_CONTEXT>') before generate()"
+        with ended_on_error(generate_kwargs.get("streamer")):
+            if self.img_context_token_id is None:
+                raise ValueError(
+                    "img_context_token_id: set model.img_context_token_id = "
+                    "tokenizer.convert_tokens_to_ids('<IMG_CONTEXT>') before generate()"
+                )
+            ids = arrays.integer_array(input_ids, "input_ids")
+            if ids.ndim != 2:
+                raise ValueError(
+                    f"input_ids: expected 2 dimensions (batch, length), got shape {ids.shape}"
+                )
+            mask = (
+                np.ones(ids.shape, np.uint8)
+                if attention_mask is None
+                else arrays.integer_array(attention_mask, "attention_mask") != 0
             )
-        ids = arrays.integer_array(input_ids, "input_ids")
-        if ids.ndim != 2:
-            raise ValueError(
-                f"input_ids: expected 2 dimensions (batch, length), got shape {ids.shape}"
-            )
-        mask = (
-            np.ones(ids.shape, np.uint8)
-            if attention_mask is None
-            else arrays.integer_array(attention_mask, "attention_mask") != 0
-        )
         plan = prepare_generation(
             dict(generate_kwargs, output_hidden_states=output_hidden_states),
             model_config=self.config.llm_config,

@@ -8,6 +8,8 @@ Streamers of transformers work as well.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from queue import Queue
 from typing import Any
 
@@ -130,6 +132,17 @@ class TextIteratorStreamer(TextStreamer):
         if text is None or text == self.stop_signal:
             raise StopIteration
         return text
+
+
+@contextmanager
+def ended_on_error(streamer: Any) -> Iterator[None]:
+    """Calls ``streamer.end()``, where there is one, if the block raises: nobody waits for ever."""
+    try:
+        yield
+    except BaseException:
+        if hasattr(streamer, "end"):
+            streamer.end()
+        raise
 
 
 def _is_ideograph(character: str) -> bool:

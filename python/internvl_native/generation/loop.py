@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from ..arrays import as_loaded
+from ..streamers import ended_on_error
 from .configuration import GENERATE_ARGUMENTS, GenerationConfig
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from .prepare import build_core_config, resolve_config
@@ -131,7 +132,7 @@ def prepare_generation(
 ) -> GenerationPlan:
     """Checks the keywords of ``language_model.generate``; see the package's documentation."""
     streamer = kwargs.get("streamer")
-    try:
+    with ended_on_error(streamer):
         arguments = {name: kwargs.get(name) for name in GENERATE_ARGUMENTS}
         parameters = {k: v for k, v in kwargs.items() if k not in GENERATE_ARGUMENTS}
         if arguments["assistant_model"] is not None:
@@ -149,9 +150,6 @@ def prepare_generation(
         vocab_size = _vocab_size(model_config)
         core = build_core_config(config, defaults, vocab_size)
         return GenerationPlan(core, vocab_size, bool(config.return_dict_in_generate), arguments)
-    except BaseException:
-        _end(streamer)
-        raise
 
 
 def generate(
