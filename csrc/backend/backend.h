@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,10 @@ struct RowRange {
 
 /// A weight of the model: row ranges of checkpoint tensors, one below the other.
 using WeightSource = std::vector<RowRange>;
+
+/// Called, from any thread, with bytes of a source that will not be read again, so that mapped
+/// pages can be given back while loading.
+using ReleaseBytes = std::function<void(const std::byte* data, std::size_t bytes)>;
 
 /// y = x W^T + b, W of shape (out_features, in_features), prepared (packed) once by the backend
 /// that reads it. Only that backend knows the layout of `weight`.
@@ -83,14 +88,14 @@ class Backend {
   // ---- preparing weights (once, in parallel)
 
   /// `bias` may be empty. Conversion from the checkpoint's dtype rounds to nearest even.
-  virtual Linear prepare_linear(const WeightSource& weight, const WeightSource& bias,
-                                DType dtype) const = 0;
+  virtual Linear prepare_linear(const WeightSource& weight, const WeightSource& bias, DType dtype,
+                                const ReleaseBytes& release) const = 0;
 
   /// For linear_gated: rows of `gate` and `up` interleaved as the kernel likes.
   /// out_features is that of one of the two.
   virtual Linear prepare_gated(const WeightSource& gate, const WeightSource& gate_bias,
-                               const WeightSource& up, const WeightSource& up_bias,
-                               DType dtype) const = 0;
+                               const WeightSource& up, const WeightSource& up_bias, DType dtype,
+                               const ReleaseBytes& release) const = 0;
 
   // ---- operations; `out` may have dtype float32 or the activation dtype unless said otherwise
 

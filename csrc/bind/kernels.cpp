@@ -104,7 +104,7 @@ Linear prepare_linear(const KernelBackend& self, const Arrays& weight, const Arr
   const Source weights(weight, parse_dtype(source_dtype));
   const Source biases(bias, parse_dtype(source_dtype));
   py::gil_scoped_release release;
-  return self->prepare_linear(weights.ranges(), biases.ranges(), parse_dtype(dtype));
+  return self->prepare_linear(weights.ranges(), biases.ranges(), parse_dtype(dtype), {});
 }
 
 Linear prepare_gated(const KernelBackend& self, const Arrays& gate, const Arrays& up,
@@ -115,7 +115,7 @@ Linear prepare_gated(const KernelBackend& self, const Arrays& gate, const Arrays
   const Source ups(up, source), up_biases(up_bias, source);
   py::gil_scoped_release release;
   return self->prepare_gated(gates.ranges(), gate_biases.ranges(), ups.ranges(), up_biases.ranges(),
-                             parse_dtype(dtype));
+                             parse_dtype(dtype), {});
 }
 
 FloatArray linear(const KernelBackend& self, const FloatArray& x, const Linear& weight,

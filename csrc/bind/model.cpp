@@ -115,15 +115,16 @@ std::shared_ptr<InternVL> load(const py::dict& config,
       if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
     }
   }
-  const auto release = [&](const WeightSource& source) {
-    for (const RowRange& range : source)
-      for (const auto& file : files)
-        if (range.data >= file->data() && range.data < file->data() + file->size())
-          file->release(range.data - file->data(),
-                        static_cast<std::size_t>(range.rows * range.cols) * size_of(range.dtype));
+  const auto release = [&](const std::byte* data, std::size_t bytes) {
+    for (const auto& file : files)
+      if (data >= file->data() && data < file->data() + file->size())
+        file->release(data - file->data(), bytes);
   };
   const py::gil_scoped_release unlocked;
-  return std::make_shared<InternVL>(parsed, parsed_dtype, make_cpu_backend(isa), sources, release);
+  auto model =
+      std::make_shared<InternVL>(parsed, parsed_dtype, make_cpu_backend(isa), sources, release);
+  for (const auto& file : files) file->release(0, file->size());
+  return model;
 }
 
 // Ctrl-C between two chunks of work or two tokens.

@@ -52,10 +52,11 @@ void MappedFile::release(std::size_t offset, std::size_t bytes) const {
   check(offset <= size_ && bytes <= size_ - offset, path_, ": expected a range inside the file's ",
         size_, " bytes, got ", bytes, " bytes at ", offset);
   if (bytes == 0) return;
-  // Rounded outwards: a neighbour's bytes on a shared page are merely read once more.
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t begin = offset / page * page;
-  const std::size_t end = std::min(size_, (offset + bytes + page - 1) / page * page);
+  // Rounded outwards to the windows in which Linux maps pages around the one that was touched: what
+  // a neighbour still needs is merely mapped once more.
+  constexpr std::size_t kWindow = std::size_t{64} << 10;
+  const std::size_t begin = offset / kWindow * kWindow;
+  const std::size_t end = std::min(size_, (offset + bytes + kWindow - 1) / kWindow * kWindow);
   ::madvise(data_ + begin, end - begin, MADV_DONTNEED);  // advice: failing costs memory only
 }
 

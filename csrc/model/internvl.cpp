@@ -6,7 +6,7 @@ namespace internvl {
 
 InternVL::InternVL(const InternVLConfig& config, DType dtype,
                    std::shared_ptr<const Backend> backend, const WeightMap& sources,
-                   const ReleaseSource& release)
+                   const ReleaseBytes& release)
     : config_(config),
       dtype_(dtype),
       backend_(std::move(backend)),

@@ -21,7 +21,7 @@ using CheckInterrupt = std::function<void()>;
 class InternVL {
  public:
   InternVL(const InternVLConfig& config, DType dtype, std::shared_ptr<const Backend> backend,
-           const WeightMap& sources, const ReleaseSource& release);
+           const WeightMap& sources, const ReleaseBytes& release);
   InternVL(const InternVL&) = delete;
   InternVL& operator=(const InternVL&) = delete;
 

@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/error.h"
@@ -7,6 +8,8 @@
 
 namespace internvl {
 namespace {
+
+constexpr std::int64_t kTaskRows = 512;  // copied and given back together
 
 std::int64_t rows_of(const WeightSource& source) {
   std::int64_t rows = 0;
@@ -22,21 +25,29 @@ float read(const RowRange& range, std::int64_t index) {
   return load_as_float(element, range.dtype, 0);
 }
 
-Table copy_table(const WeightSource& source, DType dtype, std::int64_t rows, std::int64_t cols) {
+Table copy_table(const WeightSource& source, DType dtype, std::int64_t rows, std::int64_t cols,
+                 const ReleaseBytes& release) {
   Table table;
   table.storage = Buffer(static_cast<std::size_t>(rows * cols) * size_of(dtype));
   table.tensor = matrix(table.storage.data(), dtype, rows, cols);
   std::byte* target = table.storage.data();
   for (const RowRange& range : source) {
     const std::size_t row_bytes = static_cast<std::size_t>(range.cols) * size_of(dtype);
-    parallel_for(range.rows, [&](std::int64_t r, int) {
-      std::byte* row = target + r * row_bytes;
-      if (range.dtype == dtype) {
-        std::memcpy(row, range.data + r * row_bytes, row_bytes);
-      } else {
-        for (std::int64_t c = 0; c < range.cols; ++c)
-          store_from_float(row, dtype, c, read(range, r * range.cols + c));
+    const std::size_t source_row_bytes = range.cols * size_of(range.dtype);
+    const std::int64_t tasks = (range.rows + kTaskRows - 1) / kTaskRows;
+    parallel_for(tasks, [&](std::int64_t task, int) {
+      const std::int64_t first = task * kTaskRows;
+      const std::int64_t end = std::min(first + kTaskRows, range.rows);
+      for (std::int64_t r = first; r < end; ++r) {
+        std::byte* row = target + r * row_bytes;
+        if (range.dtype == dtype) {
+          std::memcpy(row, range.data + r * row_bytes, row_bytes);
+        } else {
+          for (std::int64_t c = 0; c < range.cols; ++c)
+            store_from_float(row, dtype, c, read(range, r * range.cols + c));
+        }
       }
+      release(range.data + first * source_row_bytes, (end - first) * source_row_bytes);
     });
     target += range.rows * row_bytes;
   }
@@ -48,25 +59,20 @@ Table copy_table(const WeightSource& source, DType dtype, std::int64_t rows, std
 class Preparer {
  public:
   Preparer(DType dtype, const Backend& backend, const WeightMap& sources,
-           const ReleaseSource& release)
+           const ReleaseBytes& release)
       : dtype_(dtype), backend_(backend), sources_(sources), release_(release) {}
 
   Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) const {
     const WeightSource& weight = source(name, out, in);
     const WeightSource& offset = bias ? source(name + ".bias", out, 1) : kNoSource;
-    Linear result = backend_.prepare_linear(weight, offset, dtype_);
-    release_(weight);
-    return result;
+    return backend_.prepare_linear(weight, offset, dtype_, release_);
   }
 
   Linear gated(const std::string& gate_name, const std::string& up_name, std::int64_t out,
                std::int64_t in) const {
     const WeightSource& gate = source(gate_name, out, in);
     const WeightSource& up = source(up_name, out, in);
-    Linear result = backend_.prepare_gated(gate, kNoSource, up, kNoSource, dtype_);
-    release_(gate);
-    release_(up);
-    return result;
+    return backend_.prepare_gated(gate, kNoSource, up, kNoSource, dtype_, release_);
   }
 
   Norm norm(const std::string& name, std::int64_t cols, Norm::Kind kind, float eps) const {
@@ -80,15 +86,11 @@ class Preparer {
 
   /// A float32 row of `cols` elements, stored in the checkpoint as cols rows of one.
   Table vector(const std::string& name, std::int64_t cols) const {
-    Table result = copy_table(source(name, cols, 1), DType::kFloat32, 1, cols);
-    release_(source(name, cols, 1));
-    return result;
+    return copy_table(source(name, cols, 1), DType::kFloat32, 1, cols, release_);
   }
 
   Table table(const std::string& name, DType dtype, std::int64_t rows, std::int64_t cols) const {
-    Table result = copy_table(source(name, rows, cols), dtype, rows, cols);
-    release_(source(name, rows, cols));
-    return result;
+    return copy_table(source(name, rows, cols), dtype, rows, cols, release_);
   }
 
   bool has(const std::string& name) const { return sources_.count(name) != 0; }
@@ -111,7 +113,7 @@ class Preparer {
   DType dtype_;
   const Backend& backend_;
   const WeightMap& sources_;
-  const ReleaseSource& release_;
+  const ReleaseBytes& release_;
 };
 
 VisionLayerWeights prepare_vision_layer(const Preparer& prepare, const VisionConfig& config,
@@ -193,7 +195,7 @@ DecoderWeights prepare_decoder(const Preparer& prepare, const DecoderConfig& con
 }  // namespace
 
 InternVLWeights prepare_weights(const InternVLConfig& config, DType dtype, const Backend& backend,
-                                const WeightMap& sources, const ReleaseSource& release) {
+                                const WeightMap& sources, const ReleaseBytes& release) {
   const Preparer prepare(dtype, backend, sources, release);
   InternVLWeights weights;
   weights.vision = prepare_vision(prepare, config.vision);

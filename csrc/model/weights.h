@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -71,13 +70,9 @@ struct InternVLWeights {
 /// Canonical name -> where its rows are. "<linear>.bias" for biases.
 using WeightMap = std::map<std::string, WeightSource>;
 
-/// Called with the sources of each weight once it has been prepared, so that mapped pages can be
-/// given back to the system while loading.
-using ReleaseSource = std::function<void(const WeightSource&)>;
-
 /// Prepares every weight that the config asks for. Throws CheckpointError naming a canonical
 /// weight that is missing or whose shape is not the config's.
 InternVLWeights prepare_weights(const InternVLConfig& config, DType dtype, const Backend& backend,
-                                const WeightMap& sources, const ReleaseSource& release);
+                                const WeightMap& sources, const ReleaseBytes& release);
 
 }  // namespace internvl

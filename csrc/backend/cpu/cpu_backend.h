@@ -20,11 +20,12 @@ class CpuBackend final : public Backend {
   Buffer allocate(std::size_t bytes) const override;
 
   // cpu_linear.cpp
-  Linear prepare_linear(const WeightSource& weight, const WeightSource& bias,
-                        DType dtype) const override;
+  Linear prepare_linear(const WeightSource& weight, const WeightSource& bias, DType dtype,
+                        const ReleaseBytes& release) const override;
   Linear prepare_gated(const WeightSource& gate, const WeightSource& gate_bias,
-                       const WeightSource& up, const WeightSource& up_bias,
-                       DType dtype) const override;
+                       const WeightSource& up, const WeightSource& up_bias, DType dtype,
+                       const ReleaseBytes& release) const override;
+
   void linear(Tensor out, Tensor x, const Linear& linear, Activation activation) const override;
   void linear_gated(Tensor out, Tensor x, const Linear& linear,
                     Activation activation) const override;

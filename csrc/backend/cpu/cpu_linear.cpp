@@ -34,10 +34,8 @@ class Rows {
   /// out[c] = row(r, first + c), converted.
   template <class T>
   void read(T* out, std::int64_t row, std::int64_t first, std::int64_t count) const {
-    const auto after = std::upper_bound(first_.begin(), first_.end(), row);
-    const RowRange& range = source_[after - first_.begin() - 1];
-    const std::int64_t element = (row - *(after - 1)) * range.cols + first;
-    const std::byte* from = range.data + element * size_of(range.dtype);
+    const RowRange& range = range_of(row);
+    const std::byte* from = data_of(row) + first * size_of(range.dtype);
     switch (range.dtype) {
       case DType::kFloat32: return convert<float>(out, from, count);
       case DType::kBFloat16: return convert<BFloat16>(out, from, count);
@@ -45,7 +43,27 @@ class Rows {
     }
   }
 
+  /// Gives back rows [begin, end), which may lie in several ranges.
+  void release(std::int64_t begin, std::int64_t end, const ReleaseBytes& release) const {
+    while (begin < end) {
+      const RowRange& range = range_of(begin);
+      const std::int64_t rows = std::min(end, first_[&range - source_.data()] + range.rows) - begin;
+      release(data_of(begin), rows * range.cols * size_of(range.dtype));
+      begin += rows;
+    }
+  }
+
  private:
+  const RowRange& range_of(std::int64_t row) const {
+    return source_[std::upper_bound(first_.begin(), first_.end(), row) - first_.begin() - 1];
+  }
+
+  const std::byte* data_of(std::int64_t row) const {
+    const RowRange& range = range_of(row);
+    const std::int64_t element = (row - first_[&range - source_.data()]) * range.cols;
+    return range.data + element * size_of(range.dtype);
+  }
+
   template <class From, class T>
   static void convert(T* out, const std::byte* from, std::int64_t count) {
     if constexpr (std::is_same_v<From, T>) {
@@ -89,6 +107,13 @@ class Panels {
     }
   }
 
+  /// Gives back the rows of a panel.
+  void release(std::int64_t panel, const ReleaseBytes& release) const {
+    for (const Rows* rows : sources_) {
+      rows->release(panel * share_, std::min((panel + 1) * share_, rows->count()), release);
+    }
+  }
+
  private:
   std::vector<const Rows*> sources_;
   int panel_columns_;
@@ -124,23 +149,26 @@ void pack_panel(T* out, const Panels& panels, std::int64_t panel, std::int64_t c
 }
 
 template <class T, int kGroup>
-Buffer pack(const Panels& panels, std::int64_t cols) {
+Buffer pack(const Panels& panels, std::int64_t cols, const ReleaseBytes& release) {
   const std::int64_t depth = divide_up(cols, kGroup) * kGroup;
   const std::int64_t panel_elements = depth * panels.columns();
   Buffer buffer(panels.count() * panel_elements * sizeof(T));
   parallel_for(panels.count(), [&](std::int64_t panel, int) {
     pack_panel<T, kGroup>(buffer.as<T>() + panel * panel_elements, panels, panel, cols, depth);
+    if (release) panels.release(panel, release);
   });
   return buffer;
 }
 
-Buffer pack_weight(const Panels& panels, std::int64_t cols, DType dtype, bool bfloat16_pairs) {
+Buffer pack_weight(const Panels& panels, std::int64_t cols, DType dtype, bool bfloat16_pairs,
+                   const ReleaseBytes& release) {
   switch (dtype) {
-    case DType::kFloat32: return pack<float, 1>(panels, cols);
-    case DType::kFloat16: return pack<Float16, 1>(panels, cols);
+    case DType::kFloat32: return pack<float, 1>(panels, cols, release);
+    case DType::kFloat16: return pack<Float16, 1>(panels, cols, release);
     case DType::kBFloat16: break;
   }
-  return bfloat16_pairs ? pack<BFloat16, 2>(panels, cols) : pack<BFloat16, 1>(panels, cols);
+  return bfloat16_pairs ? pack<BFloat16, 2>(panels, cols, release)
+                        : pack<BFloat16, 1>(panels, cols, release);
 }
 
 /// A vector in a checkpoint as a matrix of one column.
@@ -173,18 +201,18 @@ Buffer pack_bias(const std::vector<const WeightSource*>& biases, std::int64_t fe
   }
   std::vector<const Rows*> sources;
   for (const Rows& source : rows) sources.push_back(&source);
-  return pack<float, 1>(Panels(sources, panel_columns), 1);
+  return pack<float, 1>(Panels(sources, panel_columns), 1, {});
 }
 
 }  // namespace
 
-Linear CpuBackend::prepare_linear(const WeightSource& weight, const WeightSource& bias,
-                                  DType dtype) const {
+Linear CpuBackend::prepare_linear(const WeightSource& weight, const WeightSource& bias, DType dtype,
+                                  const ReleaseBytes& release) const {
   const Rows rows(weight, "weight");
   const int columns = kernels_.linear.panel_columns;
   Linear linear;
-  linear.weight =
-      pack_weight(Panels({&rows}, columns), rows.cols(), dtype, kernels_.linear.bfloat16_pairs);
+  linear.weight = pack_weight(Panels({&rows}, columns), rows.cols(), dtype,
+                              kernels_.linear.bfloat16_pairs, release);
   linear.bias = pack_bias({&bias}, rows.count(), columns);
   linear.dtype = dtype;
   linear.in_features = rows.cols();
@@ -193,8 +221,8 @@ Linear CpuBackend::prepare_linear(const WeightSource& weight, const WeightSource
 }
 
 Linear CpuBackend::prepare_gated(const WeightSource& gate, const WeightSource& gate_bias,
-                                 const WeightSource& up, const WeightSource& up_bias,
-                                 DType dtype) const {
+                                 const WeightSource& up, const WeightSource& up_bias, DType dtype,
+                                 const ReleaseBytes& release) const {
   const Rows gate_rows(gate, "gate");
   const Rows up_rows(up, "up");
   check(gate_rows.count() == up_rows.count() && gate_rows.cols() == up_rows.cols(),
@@ -203,7 +231,7 @@ Linear CpuBackend::prepare_gated(const WeightSource& gate, const WeightSource& g
   const int columns = kernels_.linear.panel_columns;
   Linear linear;
   linear.weight = pack_weight(Panels({&gate_rows, &up_rows}, columns), gate_rows.cols(), dtype,
-                              kernels_.linear.bfloat16_pairs);
+                              kernels_.linear.bfloat16_pairs, release);
   linear.bias = pack_bias({&gate_bias, &up_bias}, gate_rows.count(), columns);
   linear.dtype = dtype;
   linear.in_features = gate_rows.cols();
