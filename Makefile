@@ -41,7 +41,7 @@ $(VENV)/.tools: pyproject.toml tools/system-packages tools/make-venv
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
-	$(INSTALL) --force-reinstall .
+	$(INSTALL) --force-reinstall -C cmake.define.INTERNVL_NATIVE_WERROR=$(if $(CI),ON,OFF) .
 	touch $@
 
 $(SANITIZED)/.installed: $(VENV)/.tools $(SOURCES)
