@@ -1,5 +1,5 @@
-// A hook that sees activations by name while a model runs: parity tests, feature extraction and
-// hidden states are all read through it.
+// What the outside world may do while a model runs: see activations by name (parity tests, feature
+// extraction and hidden states are all read this way), and interrupt.
 #pragma once
 
 #include <functional>
@@ -11,5 +11,8 @@ namespace internvl {
 
 /// Called with a view that is valid during the call only. Rows of later chunks follow earlier ones.
 using Observer = std::function<void(const std::string& name, Tensor value)>;
+
+/// Called once a layer, which in a large model takes seconds; may throw to stop the computation.
+using CheckInterrupt = std::function<void()>;
 
 }  // namespace internvl

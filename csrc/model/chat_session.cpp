@@ -120,7 +120,7 @@ void ChatSession::prefill_chunk(const PromptToken* tokens, std::int64_t count, f
     if (tokens[i].image_row >= 0)
       std::copy_n(images_.features.data() + tokens[i].image_row * config.hidden_size,
                   config.hidden_size, hidden.row<float>(i));
-  decoder.forward(hidden, batch, hidden_states_observer(std::move(slots)));
+  decoder.forward(hidden, batch, hidden_states_observer(std::move(slots)), check_interrupt_);
   for (std::int64_t i = 0; i < count; ++i)
     if (tokens[i].last)
       std::copy_n(hidden.row<float>(i), config.hidden_size,
@@ -141,7 +141,6 @@ void ChatSession::prefill(float* logits) {
   std::vector<float> last_hidden(prompts_.batch * config.hidden_size);
   const std::int64_t total = static_cast<std::int64_t>(plan.size());
   for (std::int64_t first = 0; first < total; first += kPrefillRows) {
-    check_interrupt_();
     prefill_chunk(plan.data() + first, std::min(kPrefillRows, total - first), last_hidden.data());
   }
   for (std::int64_t b = 0; b < prompts_.batch; ++b)
@@ -166,7 +165,6 @@ void ChatSession::step(const std::int32_t* tokens, float* logits) {
   const Buffer storage = model_->backend().allocate(count * config.hidden_size * sizeof(float));
   const Tensor hidden = matrix(storage.data(), DType::kFloat32, count, config.hidden_size);
 
-  check_interrupt_();
   ++sequence_length_;
   DecoderBatch batch;
   batch.sequence_length = sequence_length_;
@@ -185,7 +183,8 @@ void ChatSession::step(const std::int32_t* tokens, float* logits) {
     hidden_states_.values.assign(hidden_states_.layers * count * config.hidden_size, 0.0f);
   }
   model_->decoder().embed(hidden, std::vector<std::int32_t>(tokens, tokens + count));
-  model_->decoder().forward(hidden, batch, hidden_states_observer(std::move(slots)));
+  model_->decoder().forward(hidden, batch, hidden_states_observer(std::move(slots)),
+                            check_interrupt_);
   model_->decoder().logits(matrix(logits, DType::kFloat32, count, config.vocab_size), hidden);
 }
 

@@ -16,7 +16,8 @@ void Decoder::embed(Tensor hidden, const std::vector<std::int32_t>& ids) const {
   backend_.embed(hidden, weights_.tok_embeddings.tensor, ids.data());
 }
 
-void Decoder::forward(Tensor hidden, const DecoderBatch& batch, const Observer& observer) const {
+void Decoder::forward(Tensor hidden, const DecoderBatch& batch, const Observer& observer,
+                      const CheckInterrupt& check_interrupt) const {
   const std::int64_t rows = hidden.rows;
   const std::int64_t width = config_.hidden_size;
   const std::int64_t heads = config_.num_attention_heads;
@@ -41,6 +42,7 @@ void Decoder::forward(Tensor hidden, const DecoderBatch& batch, const Observer& 
 
   if (observer) observer("llm.inputs_embeds", hidden);
   for (std::int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+    check_interrupt();
     const DecoderLayerWeights& layer = weights_.layers[i];
     backend_.norm(normed, hidden, layer.attention_norm);
     backend_.linear(qkv, normed, layer.qkv);

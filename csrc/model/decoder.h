@@ -32,7 +32,8 @@ class Decoder {
 
   /// hidden (rows, L) float32, embeddings in, output of the last layer (before the norm) out.
   /// The observer sees "llm.inputs_embeds", "llm.layer1", ..., and "llm.norm".
-  void forward(Tensor hidden, const DecoderBatch& batch, const Observer& observer) const;
+  void forward(Tensor hidden, const DecoderBatch& batch, const Observer& observer,
+               const CheckInterrupt& check_interrupt) const;
 
   /// logits (rows, vocab) float32 of the rows of hidden (output of forward()).
   void logits(Tensor logits, Tensor hidden) const;

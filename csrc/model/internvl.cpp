@@ -30,10 +30,9 @@ void InternVL::extract_feature(Tensor features, const PixelValues& pixels, const
   const std::int64_t chunk = std::min(pixels.tiles, vision_.tiles_per_pass(pixels));
   const Buffer storage = backend_->allocate(chunk * vision_tokens * width * sizeof(float));
   for (std::int64_t first = 0; first < pixels.tiles; first += chunk) {
-    check_interrupt();
     const std::int64_t count = std::min(chunk, pixels.tiles - first);
     const Tensor hidden = matrix(storage.data(), DType::kFloat32, count * vision_tokens, width);
-    vision_.forward(hidden, pixels.slice(first, count), layers, observer);
+    vision_.forward(hidden, pixels.slice(first, count), layers, observer, check_interrupt);
     projector_.forward(features.slice_rows(first * tokens, count * tokens), hidden, count,
                        observer);
   }
@@ -45,10 +44,9 @@ void InternVL::vision_forward(Tensor hidden, const PixelValues& pixels, std::int
   const std::int64_t tokens = vision_.tokens(pixels);
   const std::int64_t chunk = vision_.tiles_per_pass(pixels);
   for (std::int64_t first = 0; first < pixels.tiles; first += chunk) {
-    check_interrupt();
     const std::int64_t count = std::min(chunk, pixels.tiles - first);
     vision_.forward(hidden.slice_rows(first * tokens, count * tokens), pixels.slice(first, count),
-                    layers, observer);
+                    layers, observer, check_interrupt);
   }
 }
 

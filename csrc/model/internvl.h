@@ -14,9 +14,6 @@
 
 namespace internvl {
 
-/// Called between chunks of work; may throw to interrupt it.
-using CheckInterrupt = std::function<void()>;
-
 /// Immutable after construction: any number of threads may use one model at once.
 class InternVL {
  public:

@@ -68,7 +68,8 @@ void VisionTransformer::embed(Tensor hidden, const PixelValues& pixels) const {
 }
 
 void VisionTransformer::forward(Tensor hidden, const PixelValues& pixels, std::int64_t layers,
-                                const Observer& observer) const {
+                                const Observer& observer,
+                                const CheckInterrupt& check_interrupt) const {
   const std::int64_t rows = hidden.rows;
   const std::int64_t width = config_.hidden_size;
   const std::int64_t heads = config_.num_attention_heads;
@@ -87,6 +88,7 @@ void VisionTransformer::forward(Tensor hidden, const PixelValues& pixels, std::i
   embed(hidden, pixels);
   if (observer) observer("vit.embeddings", hidden);
   for (std::int64_t i = 0; i < layers; ++i) {
+    check_interrupt();
     const VisionLayerWeights& layer = weights_.layers[i];
     backend_.norm(normed, hidden, layer.norm1);
     backend_.linear(qkv, normed, layer.qkv);

@@ -39,7 +39,7 @@ class VisionTransformer {
   /// hidden (tiles * tokens, C) float32 = output of layer `layers` (0: the embeddings).
   /// The observer sees "vit.embeddings" and "vit.layer1" ... "vit.layer<layers>".
   void forward(Tensor hidden, const PixelValues& pixels, std::int64_t layers,
-               const Observer& observer) const;
+               const Observer& observer, const CheckInterrupt& check_interrupt) const;
 
  private:
   void embed(Tensor hidden, const PixelValues& pixels) const;
