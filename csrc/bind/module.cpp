@@ -10,8 +10,10 @@ PYBIND11_MODULE(_core, module) {
   using namespace internvl;
   // Catch clauses are tried in reverse order of registration.
   py::register_exception<InternalError>(module, "InternalError", PyExc_RuntimeError);
-  py::register_exception<CheckpointError>(module, "CheckpointError", PyExc_OSError);
-  py::register_exception<ImageError>(module, "ImageError", PyExc_OSError);
+  py::register_exception<CheckpointError>(module, "CheckpointError", PyExc_OSError).doc() =
+      "A checkpoint's file that is missing, damaged or not what config.json says.";
+  py::register_exception<ImageError>(module, "ImageError", PyExc_OSError).doc() =
+      "An image file that cannot be decoded.";
   py::register_exception_translator([](std::exception_ptr error) {
     try {
       if (error) std::rethrow_exception(error);

@@ -13,7 +13,7 @@ namespace py = pybind11;
 namespace internvl::bind {
 
 void bind_runtime(py::module_& module) {
-  module.def("num_threads", &num_threads);
+  module.def("num_threads", &num_threads, "How many threads this process computes with.");
   module.def(
       "set_num_threads",
       [](const py::object& count) {
@@ -29,7 +29,7 @@ void bind_runtime(py::module_& module) {
       },
       py::arg("count"),
       "Sets how many threads this process computes with, 1 to 1024. ValueError for other numbers.");
-  module.def("cpu_isas", &cpu_isas);
+  module.def("cpu_isas", &cpu_isas, "Instruction sets that this CPU can run, the best one last.");
 }
 
 }  // namespace internvl::bind

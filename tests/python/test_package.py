@@ -40,3 +40,10 @@ def test_package_says_that_it_is_typed() -> None:
 
 def test_versions_agree() -> None:
     assert internvl_native.__version__ == importlib.metadata.version("internvl-native")
+
+
+def test_dir_shows_the_public_names() -> None:
+    shown = [name for name in dir(internvl_native) if not name.startswith("__")]
+    assert shown == sorted(internvl_native.__all__)
+    for name in shown:
+        assert getattr(internvl_native, name).__doc__, name
