@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
-
 from .modeling import InternVLChatModel
 
 
@@ -14,11 +11,7 @@ class AutoModel:
     def __init__(self) -> None:
         raise OSError("AutoModel is made by AutoModel.from_pretrained(path)")
 
-    @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
-    ) -> Any:
-        return InternVLChatModel.from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+    from_pretrained = InternVLChatModel.from_pretrained
 
 
 class AutoModelForCausalLM(AutoModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from .conversation import Conversation, get_conv_template
 from .streamers import ended_on_error
 
 if TYPE_CHECKING:
-    from .tokenization import InternLM2Tokenizer
+    from .tokenization import PreTrainedTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +35,42 @@ class ChatMethods:
 
         def generate(self, **kwargs: Any) -> Any: ...
 
+    @overload
     def chat(
         self,
-        tokenizer: InternLM2Tokenizer,
+        tokenizer: PreTrainedTokenizer,
+        pixel_values: Any,
+        question: str | None,
+        generation_config: dict[str, Any],
+        history: list[Any] | None = ...,
+        return_history: Literal[False] = ...,
+        num_patches_list: Sequence[int] | None = ...,
+        IMG_START_TOKEN: str = ...,
+        IMG_END_TOKEN: str = ...,
+        IMG_CONTEXT_TOKEN: str = ...,
+        verbose: bool = ...,
+    ) -> str: ...
+
+    @overload
+    def chat(
+        self,
+        tokenizer: PreTrainedTokenizer,
+        pixel_values: Any,
+        question: str | None,
+        generation_config: dict[str, Any],
+        history: list[Any] | None = ...,
+        *,
+        return_history: Literal[True],
+        num_patches_list: Sequence[int] | None = ...,
+        IMG_START_TOKEN: str = ...,
+        IMG_END_TOKEN: str = ...,
+        IMG_CONTEXT_TOKEN: str = ...,
+        verbose: bool = ...,
+    ) -> tuple[str, list[Any]]: ...
+
+    def chat(
+        self,
+        tokenizer: PreTrainedTokenizer,
         pixel_values: Any,
         question: str | None,
         generation_config: dict[str, Any],
@@ -98,7 +131,7 @@ class ChatMethods:
 
     def batch_chat(
         self,
-        tokenizer: InternLM2Tokenizer,
+        tokenizer: PreTrainedTokenizer,
         pixel_values: Any,
         questions: Sequence[str],
         generation_config: dict[str, Any],
@@ -169,7 +202,7 @@ class ChatMethods:
         return template
 
     def _set_context_token(
-        self, tokenizer: InternLM2Tokenizer, token: str, tiles: int | None
+        self, tokenizer: PreTrainedTokenizer, token: str, tiles: int | None
     ) -> None:
         self.img_context_token_id = tokenizer.convert_tokens_to_ids(token)
         if tiles is not None and self.img_context_token_id in (None, tokenizer.unk_token_id):
@@ -180,7 +213,7 @@ class ChatMethods:
 
     def _answers(
         self,
-        tokenizer: InternLM2Tokenizer,
+        tokenizer: PreTrainedTokenizer,
         inputs: dict[str, npt.NDArray[np.int64]],
         pixel_values: Any,
         generation_config: dict[str, Any],
@@ -196,7 +229,7 @@ class ChatMethods:
 
 
 def _encode(
-    tokenizer: InternLM2Tokenizer,
+    tokenizer: PreTrainedTokenizer,
     queries: list[str],
     generation_config: dict[str, Any],
     template: Conversation,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable, Literal, NoReturn, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,26 @@ class InternVLChatModel(ChatMethods):
         self.training = False
         self._checkpoint = checkpoint
         self._core = _load_core(config, checkpoint, dtype)
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *args: Any,
+        output_loading_info: Literal[False] = ...,
+        **kwargs: Any,
+    ) -> InternVLChatModel: ...
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *args: Any,
+        output_loading_info: Literal[True],
+        **kwargs: Any,
+    ) -> tuple[InternVLChatModel, dict[str, Any]]: ...
 
     @classmethod
     def from_pretrained(
@@ -121,19 +141,23 @@ class InternVLChatModel(ChatMethods):
         return str(self._core.backend)
 
     def eval(self) -> InternVLChatModel:
+        """Returns the model, which only ever runs."""
         return self
 
     def train(self, mode: bool = True) -> InternVLChatModel:
+        """``train(False)`` is ``eval()``; ValueError for True: there is no training."""
         if mode:
             raise ValueError("internvl_native runs models, it does not train them: train(False)")
         return self
 
     def requires_grad_(self, requires_grad: bool = True) -> InternVLChatModel:
+        """ValueError unless False: there are no gradients."""
         if requires_grad:
             raise ValueError("internvl_native has no gradients: requires_grad_(False)")
         return self
 
     def cpu(self) -> InternVLChatModel:
+        """Returns the model, which is on the CPU."""
         return self
 
     def cuda(self, device: Any = None) -> InternVLChatModel:
@@ -159,12 +183,15 @@ class InternVLChatModel(ChatMethods):
         return self
 
     def half(self) -> InternVLChatModel:
+        """As ``to("float16")``."""
         return self._convert("float16")
 
     def bfloat16(self) -> InternVLChatModel:
+        """As ``to("bfloat16")``."""
         return self._convert("bfloat16")
 
     def float(self) -> InternVLChatModel:
+        """As ``to("float32")``."""
         return self._convert("float32")
 
     def _convert(self, dtype: str) -> InternVLChatModel:

@@ -18,7 +18,7 @@ CHECKPOINT = Path(__file__).resolve().parents[1] / "data" / "ckpt_rmsnorm"
 
 MODEL = AutoModel.from_pretrained(CHECKPOINT)
 TOKENIZER = AutoTokenizer.from_pretrained(CHECKPOINT)
-SIDE = MODEL.config.force_image_size
+SIDE = MODEL.config.vision_config.image_size
 TILES = np.zeros((3, 3, SIDE, SIDE), np.float32)
 
 
@@ -85,7 +85,7 @@ MISUSE: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "pickle": (lambda: pickle.dumps(MODEL), TypeError, "cannot be copied or pickled"),
     "deepcopy": (lambda: copy.deepcopy(MODEL), TypeError, "cannot be copied or pickled"),
     "model of None": (
-        lambda: AutoModel.from_pretrained(None),  # type: ignore[arg-type]
+        lambda: AutoModel.from_pretrained(None),  # type: ignore[call-overload]
         TypeError,
         "pretrained_model_name_or_path: .*got NoneType",
     ),
