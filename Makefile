@@ -17,17 +17,17 @@ test: lint $(VENV)/.installed
 	$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/.installed
-	tools/lint $(BIN)
+	.ci/lint $(BIN)
 
 format: $(VENV)/.tools
-	tools/lint $(BIN) --fix
+	.ci/lint $(BIN) --fix
 
 # The same tests on a build with the address and undefined-behaviour sanitizers.
 sanitize: $(SANITIZED)/.installed
-	tools/sanitized $(BIN)/python $(SANITIZED)/site -m pytest $(TESTS)
+	.ci/sanitized $(BIN)/python $(SANITIZED)/site -m pytest $(TESTS)
 
 aarch64: $(VENV)/.tools
-	tools/check-aarch64
+	.ci/check-aarch64
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
@@ -35,9 +35,9 @@ bench: $(VENV)/.installed
 clean:
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache
 
-$(VENV)/.tools: pyproject.toml tools/system-packages tools/make-venv
-	tools/system-packages $(PYTHON)
-	tools/make-venv $(PYTHON) $(VENV)
+$(VENV)/.tools: pyproject.toml .ci/system-packages .ci/make-venv
+	.ci/system-packages $(PYTHON)
+	.ci/make-venv $(PYTHON) $(VENV)
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
