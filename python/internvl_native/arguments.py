@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 
@@ -45,7 +45,8 @@ def tile_counts(num_patches_list: Any, tiles: int | None) -> list[int]:
 
 def check_questions(questions: Any, counts: list[int]) -> None:
     """TypeError for what is no list, IndexError or ValueError if it does not fit ``counts``."""
-    if not isinstance(questions, (list, tuple)):
+    is_sequence = hasattr(questions, "__getitem__") and hasattr(questions, "__len__")
+    if not is_sequence or isinstance(questions, (str, bytes)):  # a data set's column is one, too
         raise TypeError(f"questions: expected a list of str, got {type(questions).__name__}")
     for question in questions:
         text("questions", question)
@@ -79,7 +80,7 @@ def check_history(history: Any) -> None:
 
 def check_generation_config(generation_config: Any) -> None:
     """TypeError for anything but a dict of options that a chat can take."""
-    if not isinstance(generation_config, dict):
+    if not isinstance(generation_config, MutableMapping):
         raise TypeError(
             f"generation_config: expected a dict, got {type(generation_config).__name__}; "
             "its eos_token_id is set by the call"

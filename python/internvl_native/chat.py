@@ -7,7 +7,7 @@ side effects.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -41,7 +41,7 @@ class ChatMethods:
         tokenizer: PreTrainedTokenizer,
         pixel_values: Any,
         question: str | None,
-        generation_config: dict[str, Any],
+        generation_config: MutableMapping[str, Any],
         history: list[Any] | None = ...,
         return_history: Literal[False] = ...,
         num_patches_list: Sequence[int] | None = ...,
@@ -57,7 +57,7 @@ class ChatMethods:
         tokenizer: PreTrainedTokenizer,
         pixel_values: Any,
         question: str | None,
-        generation_config: dict[str, Any],
+        generation_config: MutableMapping[str, Any],
         history: list[Any] | None = ...,
         *,
         return_history: Literal[True],
@@ -73,7 +73,7 @@ class ChatMethods:
         tokenizer: PreTrainedTokenizer,
         pixel_values: Any,
         question: str | None,
-        generation_config: dict[str, Any],
+        generation_config: MutableMapping[str, Any],
         history: list[Any] | None = None,
         return_history: bool = False,
         num_patches_list: Sequence[int] | None = None,
@@ -134,7 +134,7 @@ class ChatMethods:
         tokenizer: PreTrainedTokenizer,
         pixel_values: Any,
         questions: Sequence[str],
-        generation_config: dict[str, Any],
+        generation_config: MutableMapping[str, Any],
         num_patches_list: Sequence[int] | None = None,
         history: None = None,
         return_history: bool = False,
@@ -216,7 +216,7 @@ class ChatMethods:
         tokenizer: PreTrainedTokenizer,
         inputs: dict[str, npt.NDArray[np.int64]],
         pixel_values: Any,
-        generation_config: dict[str, Any],
+        generation_config: MutableMapping[str, Any],
         template: Conversation,
     ) -> list[str]:
         if pixel_values is None:
@@ -231,7 +231,7 @@ class ChatMethods:
 def _encode(
     tokenizer: PreTrainedTokenizer,
     queries: list[str],
-    generation_config: dict[str, Any],
+    generation_config: MutableMapping[str, Any],
     template: Conversation,
 ) -> dict[str, npt.NDArray[np.int64]]:
     """``input_ids`` and ``attention_mask``; the separator becomes the config's end of sequence."""
@@ -248,4 +248,5 @@ def _encode(
 
 
 def _streamer_of(generation_config: Any) -> Any:
-    return generation_config.get("streamer") if isinstance(generation_config, dict) else None
+    is_mapping = isinstance(generation_config, Mapping)
+    return generation_config.get("streamer") if is_mapping else None
