@@ -133,7 +133,8 @@ int parse_threads(const char* text) {
 }
 
 int default_threads() {
-  if (const char* text = std::getenv("INTERNVL_NATIVE_NUM_THREADS")) return parse_threads(text);
+  const char* text = std::getenv("INTERNVL_NATIVE_NUM_THREADS");
+  if (text != nullptr && *text != '\0') return parse_threads(text);
   cpu_set_t allowed;
   if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
   return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
