@@ -94,6 +94,9 @@ class ChatMethods:
 
         Returns:
             the answer, or (answer, history) with ``return_history``.
+
+        Raises:
+            ValueError, TypeError: naming the argument; the history is left as it was.
         """
         with ended_on_error(_streamer_of(generation_config)):
             arguments.check_tokenizer(tokenizer)
@@ -153,6 +156,10 @@ class ChatMethods:
 
         Returns:
             the answers; with ``num_return_sequences``, those of one question follow each other.
+
+        Raises:
+            ValueError, TypeError, IndexError: naming the argument.
+            NotImplementedError: for a history, which the reference does not take either.
         """
         with ended_on_error(_streamer_of(generation_config)):
             if history is not None or return_history:

@@ -255,6 +255,10 @@ class InternVLChatModel(ChatMethods):
             (batch, new tokens + 1) ids that begin with the ``<s>`` that generation started from,
             or an output object with ``return_dict_in_generate=True``; torch tensors if the ids or
             pixels came as torch tensors, else numpy arrays.
+
+        Raises:
+            ValueError, TypeError, IndexError: naming the argument.
+            NotImplementedError: an option of transformers that the engine lacks.
         """
         with ended_on_error(generate_kwargs.get("streamer")):
             if self.img_context_token_id is None:
@@ -300,7 +304,8 @@ class InternVLChatModel(ChatMethods):
         vocab_size = self.config.llm_config.vocab_size
         if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
             raise IndexError(
-                f"input_ids: expected ids in [0, {vocab_size}), got {ids.min()} to {ids.max()}"
+                f"input_ids: expected ids in [0, {vocab_size}), got {ids.min()} to {ids.max()}; "
+                "is the tokenizer another checkpoint's?"
             )
         image_token = -1 if self.img_context_token_id is None else self.img_context_token_id
         return self._core.session(

@@ -90,7 +90,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], type[Exception], str]] = {
                                 ValueError, "adds up to 2 tiles"),
     "negative ids": (lambda b: b.generate(input_ids=-b.input_ids), IndexError, "input_ids"),
     "ids beyond the vocabulary": (lambda b: b.generate(input_ids=np.full((1, 3), 2**62)),
-                                  IndexError, "2202"),
+                                  IndexError, "2202.*tokenizer"),
     "fractional ids": (lambda b: b.generate(input_ids=b.input_ids * 1.0), ValueError, "float64"),
     "text as ids": (lambda b: b.generate(input_ids="hello"), ValueError, "input_ids"),
     "no ids": (lambda b: b.generate(input_ids=None), TypeError, "input_ids"),
