@@ -60,6 +60,17 @@ def test_conversions_compute_in_the_new_dtype() -> None:
     np.testing.assert_array_equal(model.float().extract_feature(pixels), exact)
 
 
+def test_float16_checkpoints_and_models_are_sound() -> None:
+    """fp16 asked for on the CPU: close to float32, and finite where fp16 would overflow."""
+    pixels = np.random.default_rng(0).standard_normal((2, 3, 56, 56), dtype=np.float32)
+    for name in ("ckpt_llama", "ckpt_linear"):  # stored as float16 and as bfloat16
+        folder = DATA / "extra" / name
+        exact = internvl_native.AutoModel.from_pretrained(folder).extract_feature(pixels)
+        half = internvl_native.AutoModel.from_pretrained(folder, torch_dtype="float16")
+        assert np.abs(half.extract_feature(pixels) - exact).max() < 0.01 * np.abs(exact).max()
+        assert np.isfinite(half.extract_feature(pixels * 1e4)).all()
+
+
 def test_results_are_the_same_from_call_to_call(model: Any, tokenizer: Any) -> None:
     pixels = np.random.default_rng(1).standard_normal((3, 3, 112, 112), dtype=np.float32)
     answers = {
