@@ -141,10 +141,50 @@ CONFIGS: dict[str, dict[str, Any]] = {
         select_layer=-2,
         system_message="Answer briefly.",
     ),
+    # Prompts and answers that pass max_position_embeddings, by padding too; biases and grouped
+    # heads in Llama, few large steps of the pixel shuffle, a position grid of another size.
+    "ckpt_dynamic": _config(
+        "Hermes-2",
+        {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "attention_bias": True,
+            "attn_implementation": "eager",
+            "hidden_act": "gelu",
+            "hidden_size": 80,
+            "intermediate_size": 77,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+            "num_hidden_layers": 2,
+            "max_position_embeddings": 190,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0,
+            "rope_scaling": {"type": "dynamic", "factor": 2.0},
+        },
+        _vision(
+            hidden_size=30,
+            image_size=42,
+            patch_size=7,
+            intermediate_size=33,
+            num_attention_heads=3,
+            hidden_act="quick_gelu",
+            layer_norm_eps=1e-3,
+            norm_type="layer_norm",
+            qk_normalization=False,
+            qkv_bias=True,
+        ),
+        downsample_ratio=0.25,
+        select_layer=1,
+    ),
 }
-SEEDS = {"ckpt_llama": 1, "ckpt_linear": 2, "ckpt_plain": 3}
-SHARDS = {"ckpt_llama": 2, "ckpt_linear": 1, "ckpt_plain": 1}
-DTYPES = {"ckpt_llama": "float16", "ckpt_linear": "bfloat16", "ckpt_plain": "bfloat16"}
+SEEDS = {"ckpt_llama": 1, "ckpt_linear": 2, "ckpt_plain": 3, "ckpt_dynamic": 4}
+SHARDS = {"ckpt_llama": 2, "ckpt_linear": 1, "ckpt_plain": 1, "ckpt_dynamic": 3}
+DTYPES = {
+    "ckpt_llama": "float16",
+    "ckpt_linear": "bfloat16",
+    "ckpt_plain": "bfloat16",
+    "ckpt_dynamic": "float32",
+}
 
 
 def _image(file: str, max_num: int = 1) -> dict[str, Any]:
