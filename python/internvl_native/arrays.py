@@ -125,6 +125,8 @@ def float_array(value: Any, name: str) -> npt.NDArray[np.float32]:
     array = np.asarray(value)
     if array.dtype.kind != "f":
         raise ValueError(f"{name}: expected floats, got {array.dtype}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     return np.ascontiguousarray(array, np.float32)
 
 

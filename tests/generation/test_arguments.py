@@ -198,16 +198,28 @@ def test_pad_token_outside_the_vocabulary_matters_only_where_it_is_used() -> Non
         )
 
 
-def test_empty_prefix_is_an_error() -> None:
-    with pytest.raises(ValueError, match="empty list for batch ID 0"):
+@pytest.mark.parametrize(
+    ("allowed", "error", "message"),
+    [
+        ([], ValueError, "empty list for batch ID 0"),
+        (None, ValueError, "empty list for batch ID 0"),
+        ([40], ValueError, "token 40"),
+        (["5"], TypeError, "`prefix_allowed_tokens_fn` has to be an integer, but is '5'"),
+    ],
+)
+def test_allowed_tokens_that_are_none(allowed: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         generate(
             HashModel([3]),
-            {"prefix_allowed_tokens_fn": lambda batch_id, ids: []},
+            {"prefix_allowed_tokens_fn": lambda batch_id, ids: allowed},
             model_config=model_config(),
         )
-    with pytest.raises(ValueError, match="token 40"):
+
+
+def test_processors_that_return_no_scores() -> None:
+    with pytest.raises(TypeError, match="`logits_processor` has to return scores, got str"):
         generate(
             HashModel([3]),
-            {"prefix_allowed_tokens_fn": lambda batch_id, ids: [40]},
+            {"logits_processor": [lambda ids, scores: "x"]},
             model_config=model_config(),
         )

@@ -104,6 +104,11 @@ CASES: dict[str, tuple[Callable[[Bench], Any], type[Exception], str]] = {
         lambda b: b.generate(
             input_ids=b.image_ids(), pixel_values=pixels(), visual_features=pixels(1, 16, 5)
         ), ValueError, "visual_features.*128"),
+    "features of NaN": (
+        lambda b: b.generate(
+            input_ids=b.image_ids(), pixel_values=pixels(),
+            visual_features=np.full((1, 16, 128), np.nan),
+        ), ValueError, "visual_features: .*NaN"),
     "features of more tiles": (
         lambda b: b.generate(
             input_ids=b.image_ids(), pixel_values=pixels(), visual_features=pixels(2, 16, 128)

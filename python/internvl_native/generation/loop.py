@@ -14,7 +14,7 @@ from .configuration import GENERATE_ARGUMENTS, GenerationConfig
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from .prepare import build_core_config, resolve_config
 from .stopping import stops
-from .values import exceeds
+from .values import exceeds, tokens
 
 __all__ = ["GenerationPlan", "generate", "prepare_generation"]
 
@@ -114,7 +114,12 @@ class GenerationPlan:
             ids, changed = to_user(input_ids), to_user(scores)
             for processor in self._processors:
                 changed = processor(ids, changed)
-            return np.asarray(changed, dtype=np.float32)
+            try:
+                return np.asarray(changed, dtype=np.float32)
+            except (TypeError, ValueError) as error:
+                raise TypeError(
+                    f"`logits_processor` has to return scores, got {type(changed).__name__}"
+                ) from error
 
         return process_logits
 
@@ -124,7 +129,8 @@ class GenerationPlan:
         function = self._allowed_tokens
         if function is None:
             return None
-        return lambda batch_id, ids: [int(token) for token in function(batch_id, to_user(ids))]
+        name = "prefix_allowed_tokens_fn"
+        return lambda batch_id, ids: tokens(name, function(batch_id, to_user(ids)))
 
 
 def prepare_generation(
