@@ -102,11 +102,13 @@ class ChatMethods:
             arguments.check_tokenizer(tokenizer)
             tiles = None if pixel_values is None else arrays.count_tiles(pixel_values)
             question = self._question(question, tiles, first=history is None)
-            if tiles is None and question and "<image>" in question:
-                logger.warning("question: its <image> stays text, since pixel_values is None")
             if num_patches_list is None:
                 num_patches_list = [] if tiles is None else [tiles]
             counts = arguments.tile_counts(num_patches_list, tiles)
+            if tiles is None and question and "<image>" in question:
+                if any(counts):
+                    raise ValueError(f"pixel_values: expected {sum(counts)} tiles, got None")
+                logger.warning("question: its <image> stays text, since pixel_values is None")
             history = [] if history is None else history
             arguments.check_history(history)
             template = self._conversation()

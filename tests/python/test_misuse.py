@@ -61,6 +61,8 @@ CASES: dict[str, tuple[Callable[[Bench], Any], type[Exception], str]] = {
     "tiles of another size": (lambda b: b.chat(pixels(1, 3, 224, 224)), ValueError, "64 rows"),
     "counts above the tiles": (lambda b: b.chat(pixels(), num_patches_list=[2]),
                                ValueError, "adds up to 2"),
+    "counts without pixels": (lambda b: b.chat(None, "<image>", num_patches_list=[2]),
+                              ValueError, "pixel_values: expected 2 tiles, got None"),
     "fractional counts": (lambda b: b.chat(pixels(), num_patches_list=[1.0]),
                           TypeError, "num_patches_list"),
     "one number as counts": (lambda b: b.chat(pixels(), num_patches_list=1),
