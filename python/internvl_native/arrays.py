@@ -131,7 +131,7 @@ def float_array(value: Any, name: str) -> npt.NDArray[np.float32]:
 
 
 def integer_array(value: Any, name: str) -> npt.NDArray[np.int64]:
-    """Token ids or a mask: a torch tensor, an array or nested lists."""
+    """Token ids: a torch tensor, an array or nested lists."""
     if value is None:
         raise TypeError(f"{name}: expected token ids of shape (batch, length), got None")
     if is_torch(value):
@@ -143,6 +143,19 @@ def integer_array(value: Any, name: str) -> npt.NDArray[np.int64]:
     if array.dtype.kind not in "iub":
         raise ValueError(f"{name}: expected integers, got {array.dtype}")
     return array.astype(np.int64, copy=False)
+
+
+def mask_array(value: Any) -> npt.NDArray[np.uint8]:
+    """An attention mask of ones and zeros; floats are fine, as in the reference."""
+    if is_torch(value):
+        value = value.detach().cpu().float().numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError("attention_mask: expected rows of one length") from error
+    if array.dtype.kind not in "iubf" or not np.isin(array, (0, 1)).all():
+        raise ValueError(f"attention_mask: expected ones and zeros, got {value!r:.200}")
+    return array.astype(np.uint8)
 
 
 def like(array: npt.NDArray[np.float32], example: Any, dtype: str) -> Any:

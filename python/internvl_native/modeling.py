@@ -274,7 +274,7 @@ class InternVLChatModel(ChatMethods):
             mask = (
                 np.ones(ids.shape, np.uint8)
                 if attention_mask is None
-                else arrays.integer_array(attention_mask, "attention_mask") != 0
+                else arrays.mask_array(attention_mask)
             )
         plan = prepare_generation(
             dict(generate_kwargs, output_hidden_states=output_hidden_states),
@@ -297,7 +297,7 @@ class InternVLChatModel(ChatMethods):
     def _session(
         self,
         ids: npt.NDArray[np.int64],
-        mask: npt.NDArray[Any],
+        mask: npt.NDArray[np.uint8],
         features: npt.NDArray[np.float32] | None,
         observer: Callable[[str, npt.NDArray[np.float32]], None] | None = None,
     ) -> _core.ChatSession:
@@ -308,9 +308,7 @@ class InternVLChatModel(ChatMethods):
                 "is the tokenizer another checkpoint's?"
             )
         image_token = -1 if self.img_context_token_id is None else self.img_context_token_id
-        return self._core.session(
-            ids.astype(np.int32), mask.astype(np.uint8), features, image_token, observer
-        )
+        return self._core.session(ids.astype(np.int32), mask, features, image_token, observer)
 
     def taps(
         self, pixel_values: Any, input_ids: Any, attention_mask: Any = None
@@ -327,7 +325,11 @@ class InternVLChatModel(ChatMethods):
             chunks.setdefault(name, []).append(value)
 
         ids = arrays.integer_array(input_ids, "input_ids")
-        mask = np.ones_like(ids) if attention_mask is None else np.asarray(attention_mask)
+        mask = (
+            np.ones(ids.shape, np.uint8)
+            if attention_mask is None
+            else arrays.mask_array(attention_mask)
+        )
         features = None
         if pixel_values is not None:
             pixels, dtype = arrays.pixel_array(pixel_values)

@@ -37,3 +37,22 @@ def test_a_generation_config_that_is_no_dict(fast_model: Any, tokenizer: Any) ->
     answer = fast_model.chat(tokenizer, None, "Hello", config)
     assert answer == fast_model.chat(tokenizer, None, "Hello", dict(SETTINGS))
     assert config["eos_token_id"] == tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+
+@pytest.mark.parametrize("kind", [np.float32, bool, np.int32, list])
+def test_attention_masks_of_any_kind(fast_model: Any, tokenizer: Any, kind: Any) -> None:
+    fast_model.img_context_token_id = tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>")
+    ids = np.array([[5, 6, 7, 8], [2, 2, 9, 8]])
+    mask = np.array([[1, 1, 1, 1], [0, 0, 1, 1]])
+    same = mask.tolist() if kind is list else mask.astype(kind)
+    outputs = [
+        fast_model.generate(input_ids=ids, attention_mask=mask, **SETTINGS) for mask in (mask, same)
+    ]
+    assert np.array_equal(*outputs)
+
+
+@pytest.mark.parametrize("wrong", [[[1, 0.5]], [[2, 1]], [[1, float("nan")]], [["a", "b"]]])
+def test_attention_masks_hold_ones_and_zeros(fast_model: Any, wrong: Any) -> None:
+    fast_model.img_context_token_id = 2
+    with pytest.raises(ValueError, match="attention_mask: expected ones and zeros"):
+        fast_model.generate(input_ids=[[5, 6]], attention_mask=wrong, **SETTINGS)
