@@ -9,6 +9,7 @@
 #include <string>
 
 #include "backend/backend.h"
+#include "bind/names.h"
 
 namespace internvl::bind {
 
@@ -44,11 +45,5 @@ class Matrix {
 void bind_row_kernels(pybind11::class_<KernelBackend>& backend);
 void bind_attention_kernels(pybind11::module_& kernels, pybind11::class_<KernelBackend>& backend);
 void bind_measurements(pybind11::module_& kernels, pybind11::class_<KernelBackend>& backend);
-
-/// "float32", "bfloat16", "float16"; throws InvalidArgument for other names.
-DType parse_dtype(const std::string& name);
-
-/// "none", "gelu", "gelu_tanh", "quick_gelu", "relu", "silu"
-Activation parse_activation(const std::string& name);
 
 }  // namespace internvl::bind

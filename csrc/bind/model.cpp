@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bind/bind.h"
+#include "bind/names.h"
 #include "checkpoint/mapped_file.h"
 #include "core/error.h"
 #include "model/chat_session.h"
@@ -19,24 +20,6 @@ namespace internvl::bind {
 namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
-
-DType parse_dtype(const std::string& name) {
-  for (const DType dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16})
-    if (name == name_of(dtype)) return dtype;
-  throw InvalidArgument("dtype: expected float32, bfloat16 or float16, got " + name);
-}
-
-Activation parse_activation(const std::string& name) {
-  static const std::pair<const char*, Activation> kNames[] = {
-      {"gelu", Activation::kGelu},
-      {"gelu_tanh", Activation::kGeluTanh},
-      {"quick_gelu", Activation::kQuickGelu},
-      {"relu", Activation::kRelu},
-      {"silu", Activation::kSilu}};
-  for (const auto& [known, activation] : kNames)
-    if (name == known) return activation;
-  throw InvalidArgument("hidden_act: '" + name + "' is not supported");
-}
 
 template <class T>
 void set(T& field, const py::dict& dict, const char* key) {

@@ -27,6 +27,7 @@ from .core_config import core_config, num_image_token
 from .dtypes import parse_dtype
 from .generation import prepare_generation
 from .streamers import ended_on_error
+from .vision import VisionModel
 
 logger = logging.getLogger(__name__)
 
@@ -217,6 +218,11 @@ class InternVLChatModel(ChatMethods):
         )
 
     # ---- images
+
+    @property
+    def vision_model(self) -> VisionModel:
+        """The vision tower by itself: ``model.vision_model(pixel_values).last_hidden_state``."""
+        return VisionModel(self._core, self.config.vision_config)
 
     def extract_feature(self, pixel_values: Any) -> Any:
         """Image features: (tiles, 3, S, S) -> (tiles, ``num_image_token``, hidden_size).

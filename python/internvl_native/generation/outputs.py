@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from internvl_native.model_output import ModelOutput
 
 __all__ = ["GenerateBeamDecoderOnlyOutput", "GenerateDecoderOnlyOutput"]
 
 
-class _Output(dict[str, Any]):
-    """A dict whose entries are attributes too; a field that was not asked for is None.
-
-    An index or slice counts the entries that are there. ``past_key_values`` of the reference is
-    left out: the cache belongs to the engine.
-    """
-
-    _fields: tuple[str, ...] = ()
-
-    def __init__(self, **fields: Any) -> None:
-        super().__init__({k: fields[k] for k in self._fields if fields.get(k) is not None})
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self._fields:
-            return self.get(name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __getitem__(self, key: Any) -> Any:
-        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
-
-    def to_tuple(self) -> tuple[Any, ...]:
-        """The values that are there, in order."""
-        return tuple(self.values())
-
-
-class GenerateDecoderOnlyOutput(_Output):
-    """Greedy, sampled or contrastive output.
+class GenerateDecoderOnlyOutput(ModelOutput):
+    """Greedy, sampled or contrastive output. ``past_key_values`` of the reference is left out: the
+    cache belongs to the engine.
 
     sequences: (rows, length), the start token first. scores, logits: a (rows, vocab_size) array for
     each step, after and before the processors. hidden_states: for each step a tuple over layers of
@@ -43,7 +19,7 @@ class GenerateDecoderOnlyOutput(_Output):
     _fields = ("sequences", "scores", "logits", "hidden_states")
 
 
-class GenerateBeamDecoderOnlyOutput(_Output):
+class GenerateBeamDecoderOnlyOutput(ModelOutput):
     """Output of beam methods: additionally, with ``output_scores``,
 
     sequences_scores: (rows,), sum of log-probabilities / length ** length_penalty. beam_indices:
