@@ -66,5 +66,6 @@ def test_hooks_see_what_the_pixels_are(torch: ModuleType) -> None:
     assert kinds_seen(pixels.view(Tensor)) == {Tensor}
 
 
-def test_hooks_see_numpy_without_torch() -> None:
+def test_hooks_see_numpy_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert kinds_seen(None) == {np.ndarray}

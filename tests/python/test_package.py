@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import internvl_native
 
 
@@ -39,7 +41,11 @@ def test_package_says_that_it_is_typed() -> None:
 
 
 def test_versions_agree() -> None:
-    assert internvl_native.__version__ == importlib.metadata.version("internvl-native")
+    try:
+        installed = importlib.metadata.version("internvl-native")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("runs from a build folder: there is no installed version")
+    assert internvl_native.__version__ == installed
 
 
 def test_dir_shows_the_public_names() -> None:
