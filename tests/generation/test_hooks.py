@@ -274,6 +274,16 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
         assert np.array_equal(together, np.stack(alone))
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also where a shell has started the tests in the background
+    and they inherited an ignored one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_an_interrupt_stops_within_a_token() -> None:
     class InterruptedModel(HashModel):
         def step(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -125,10 +125,14 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     assert output.split() == ["True"]
 
 
+# A program that a shell starts in the background inherits an ignored SIGINT.
+LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def interrupted(code: str, delay: float) -> list[str]:
     """What a script prints after "started", at which it gets SIGINT `delay` seconds later."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SETUP + code],
+        [sys.executable, "-c", LISTEN + SETUP + code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
