@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
