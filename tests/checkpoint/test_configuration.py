@@ -19,6 +19,7 @@ from internvl_native.configuration import (
     LlamaConfig,
 )
 from internvl_native.core_config import core_config, num_image_token, tile_size
+from internvl_native.dtypes import torch_dtype_of
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -54,7 +55,7 @@ def test_a_checkpoint_config() -> None:
     assert isinstance(config, InternVLChatConfig)
     assert config.system_message == "You are a small test model."  # type: ignore[attr-defined]
     assert config.name_or_path == str(DATA / "ckpt_ntk")
-    assert config.torch_dtype == "float32"
+    assert config.torch_dtype == torch_dtype_of("float32")
     assert (tile_size(config), num_image_token(config)) == (112, 16)
     assert core_config(config) == {
         "vision": {

@@ -10,6 +10,7 @@ from tests.checkpoint.synthetic import chat_config
 
 from internvl_native.checkpoint.options import load_config, load_options
 from internvl_native.configuration import InternVisionConfig, InternVLChatConfig
+from internvl_native.dtypes import torch_dtype_of
 
 DATA = Path(__file__).parents[1] / "data"
 MODEL = "InternVLChatModel"
@@ -78,9 +79,9 @@ def test_what_is_refused(name: str, value: Any, message: str) -> None:
 def test_keyword_arguments_override_the_config() -> None:
     options = load_options({"select_layer": -2, "torch_dtype": "torch.float16"})
     config = load_config(DATA / "ckpt_ntk", options, MODEL)
-    assert (config.select_layer, config.torch_dtype) == (-2, "float16")
+    assert (config.select_layer, config.torch_dtype) == (-2, torch_dtype_of("float16"))
     config = load_config(DATA / "ckpt_ntk", load_options({"torch_dtype": "auto"}), MODEL)
-    assert config.torch_dtype == "float32"
+    assert config.torch_dtype == torch_dtype_of("float32")
     with pytest.raises(
         TypeError,
         match=r"InternVLChatModel\.from_pretrained\(\) got an unexpected keyword argument 'foo'",
@@ -93,7 +94,7 @@ def test_a_config_that_is_passed() -> None:
     loaded = load_config(
         DATA / "ckpt_ntk", load_options({"config": config, "torch_dtype": "float16"}), MODEL
     )
-    assert (loaded.torch_dtype, config.torch_dtype) == ("float16", None)
+    assert (loaded.torch_dtype, config.torch_dtype) == (torch_dtype_of("float16"), None)
     loaded.torch_dtype = None
     assert loaded == config
     by_path = load_options({"config": str(DATA / "ckpt_rmsnorm")})
