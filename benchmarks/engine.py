@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
-import platform
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ import numpy as np
 from internvl_native import AutoModel, _core
 
 from . import checkpoint
+from .kernels import processor
 
 
 def status_bytes(field: str) -> int:
@@ -126,7 +126,7 @@ def measure(folder: pathlib.Path, dtype: str, runs: int) -> dict[str, Any]:
         }
         print(f"{name:24s} {rates[0]:8.1f} of {rates[1]:8.1f} {unit:7s} {rates[0] / rates[1]:6.1%}")
 
-    print(f"{model.backend}, {dtype}, {_core.num_threads()} threads, {platform.processor()}")
+    print(f"{model.backend}, {dtype}, {_core.num_threads()} threads, {processor()}")
     print(f"load: {seconds:.1f} s, weights {packed / 1e9:.2f} GB, peak {peak / packed:.3f} x that")
     core.extract_feature(pixels, "float32")  # first touch of workspaces
     flops = vit_flops(config, 1025)
@@ -163,7 +163,7 @@ def measure(folder: pathlib.Path, dtype: str, runs: int) -> dict[str, Any]:
         "backend": model.backend,
         "dtype": dtype,
         "threads": _core.num_threads(),
-        "machine": platform.platform(),
+        "processor": processor(),
         "load": {"seconds": seconds, "packed_bytes": packed, "peak_over_packed": peak / packed},
         "stages": stages,
     }
