@@ -16,21 +16,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._core import CheckpointError, ImageError, num_threads, set_num_threads
-    from .auto import AutoModel, AutoModelForCausalLM
-    from .configuration import AutoConfig, InternVLChatConfig
-    from .conversation import get_conv_template
-    from .generation import GenerationConfig, manual_seed
-    from .image_processing import (
+    from internvl_native._core import CheckpointError, ImageError, num_threads, set_num_threads
+    from internvl_native.auto import AutoModel, AutoModelForCausalLM
+    from internvl_native.configuration import AutoConfig, InternVLChatConfig
+    from internvl_native.conversation import get_conv_template
+    from internvl_native.generation import GenerationConfig, manual_seed
+    from internvl_native.image_processing import (
         build_transform,
         dynamic_preprocess,
         load_image,
     )
-    from .modeling import InternVLChatModel
-    from .streamers import TextIteratorStreamer, TextStreamer
-    from .tiling import find_closest_aspect_ratio
-    from .tokenization import AutoTokenizer
-    from .video import load_video
+    from internvl_native.modeling import InternVLChatModel
+    from internvl_native.streamers import TextIteratorStreamer, TextStreamer
+    from internvl_native.tiling import find_closest_aspect_ratio
+    from internvl_native.tokenization import AutoTokenizer
+    from internvl_native.video import load_video
 
 __version__ = "0.1.0"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .modeling import InternVLChatModel
+from internvl_native.modeling import InternVLChatModel
 
 
 class AutoModel:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from . import arguments, arrays
-from .conversation import Conversation, get_conv_template
-from .streamers import ended_on_error
+from internvl_native import arguments, arrays
+from internvl_native.conversation import Conversation, get_conv_template
+from internvl_native.streamers import ended_on_error
 
 if TYPE_CHECKING:
-    from .tokenization import PreTrainedTokenizer
+    from internvl_native.tokenization import PreTrainedTokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -15,19 +15,19 @@ from typing import Any, Callable, Literal, NoReturn, overload
 import numpy as np
 import numpy.typing as npt
 
-from . import _core, arrays
-from .chat import ChatMethods
-from .checkpoint.loader import Checkpoint, open_checkpoint
-from .checkpoint.options import load_config, load_options
-from .checkpoint.resolve import resolve_checkpoint
-from .checkpoint.weights import unused_tensors, weight_map
-from .configuration import InternVLChatConfig
-from .conversation import get_conv_template
-from .core_config import core_config, num_image_token
-from .dtypes import parse_dtype
-from .generation import prepare_generation
-from .streamers import ended_on_error
-from .vision import VisionModel
+from internvl_native import _core, arrays
+from internvl_native.chat import ChatMethods
+from internvl_native.checkpoint.loader import Checkpoint, open_checkpoint
+from internvl_native.checkpoint.options import load_config, load_options
+from internvl_native.checkpoint.resolve import resolve_checkpoint
+from internvl_native.checkpoint.weights import unused_tensors, weight_map
+from internvl_native.configuration import InternVLChatConfig
+from internvl_native.conversation import get_conv_template
+from internvl_native.core_config import core_config, num_image_token
+from internvl_native.dtypes import parse_dtype
+from internvl_native.generation import prepare_generation
+from internvl_native.streamers import ended_on_error
+from internvl_native.vision import VisionModel
 
 logger = logging.getLogger(__name__)
 

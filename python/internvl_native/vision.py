@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _core, arrays
-from .model_output import ModelOutput
+from internvl_native import _core, arrays
+from internvl_native.model_output import ModelOutput
 
 if TYPE_CHECKING:
-    from .configuration import InternVisionConfig
+    from internvl_native.configuration import InternVisionConfig
 
 
 class VisionOutput(ModelOutput):

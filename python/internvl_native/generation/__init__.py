@@ -25,12 +25,20 @@ steps in one.
 
 from __future__ import annotations
 
-from .configuration import GenerationConfig
-from .loop import GenerationPlan, generate, prepare_generation
-from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
-from .random_state import manual_seed
-from .stopping import MaxLengthCriteria, MaxTimeCriteria, StoppingCriteria, StoppingCriteriaList
-from .transition_scores import compute_transition_scores
+from internvl_native.generation.configuration import GenerationConfig
+from internvl_native.generation.loop import GenerationPlan, generate, prepare_generation
+from internvl_native.generation.outputs import (
+    GenerateBeamDecoderOnlyOutput,
+    GenerateDecoderOnlyOutput,
+)
+from internvl_native.generation.random_state import manual_seed
+from internvl_native.generation.stopping import (
+    MaxLengthCriteria,
+    MaxTimeCriteria,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+from internvl_native.generation.transition_scores import compute_transition_scores
 
 __all__ = [
     "GenerateBeamDecoderOnlyOutput",

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
-from ..arrays import as_loaded
-from ..streamers import ended_on_error
-from .configuration import GENERATE_ARGUMENTS, GenerationConfig
-from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
-from .prepare import build_core_config, resolve_config
-from .stopping import stops
-from .values import exceeds, tokens
+from internvl_native import _core
+from internvl_native.arrays import as_loaded
+from internvl_native.generation.configuration import GENERATE_ARGUMENTS, GenerationConfig
+from internvl_native.generation.outputs import (
+    GenerateBeamDecoderOnlyOutput,
+    GenerateDecoderOnlyOutput,
+)
+from internvl_native.generation.prepare import build_core_config, resolve_config
+from internvl_native.generation.stopping import stops
+from internvl_native.generation.values import exceeds, tokens
+from internvl_native.streamers import ended_on_error
 
 __all__ = ["GenerationPlan", "generate", "prepare_generation"]
 

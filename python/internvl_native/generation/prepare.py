@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .. import _core
-from . import processors, random_state
-from .configuration import GenerationConfig
-from .values import exceeds, finite_number, integer, tokens
+from internvl_native import _core
+from internvl_native.generation import processors, random_state
+from internvl_native.generation.configuration import GenerationConfig
+from internvl_native.generation.values import exceeds, finite_number, integer, tokens
 
 __all__ = ["build_core_config", "resolve_config"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _core
-from .configuration import GenerationConfig
-from .values import (
+from internvl_native import _core
+from internvl_native.generation.configuration import GenerationConfig
+from internvl_native.generation.values import (
     exceeds,
     finite_number,
     integer,
