@@ -188,17 +188,6 @@ py::array_t<float> vision_forward(const InternVL& model, const py::array& pixel_
   return hidden;
 }
 
-py::array_t<float> embed(const InternVL& model,
-                         const py::array_t<std::int32_t, py::array::c_style>& ids) {
-  const std::vector<std::int32_t> rows(ids.data(), ids.data() + ids.size());
-  py::array_t<float> hidden(
-      {static_cast<std::int64_t>(ids.size()), model.config().decoder.hidden_size});
-  model.decoder().embed(matrix(hidden.mutable_data(), DType::kFloat32, ids.size(),
-                               model.config().decoder.hidden_size),
-                        rows);
-  return hidden;
-}
-
 std::unique_ptr<ChatSession> start_session(
     std::shared_ptr<InternVL> model, const py::array_t<std::int32_t, py::array::c_style>& input_ids,
     const py::array_t<std::uint8_t, py::array::c_style>& attention_mask,
@@ -253,8 +242,8 @@ void bind_model(py::module_& module) {
       module, "InternVL", "A loaded model. Any number of threads may use it at once.")
       .def(py::init(&load), py::arg("config"), py::arg("weights"), py::arg("dtype"),
            py::arg("isa") = "",
-           "config: configuration.core_config(); weights: canonical name -> row ranges\n"
-           "(file, offset, dtype, rows, cols), loader.weight_map(); dtype: float32, bfloat16 or\n"
+           "config: core_config.core_config(); weights: canonical name -> row ranges\n"
+           "(file, offset, dtype, rows, cols), weights.weight_map(); dtype: float32, bfloat16 or\n"
            "float16; isa: an instruction set of cpu_isas(), the best one if empty.")
       .def_property_readonly("dtype", [](const InternVL& model) { return name_of(model.dtype()); })
       .def_property_readonly("backend",
@@ -266,8 +255,6 @@ void bind_model(py::module_& module) {
       .def("vision_forward", &vision_forward, py::arg("pixel_values"), py::arg("dtype"),
            py::arg("layers"), py::arg("observer") = py::none(),
            "Output of vision layer `layers` (0: the embeddings), float32 (tiles, tokens, C).")
-      .def("embed", &embed, py::arg("input_ids"),
-           "int32 ids of any shape -> float32 (ids.size, hidden_size).")
       .def("session", &start_session, py::arg("input_ids"), py::arg("attention_mask"),
            py::arg("features"), py::arg("image_token_id"), py::arg("observer") = py::none(),
            "A batch of prompts for the generation loop: int32 (batch, length), uint8 mask of the\n"

@@ -1,7 +1,6 @@
 #include "model/chat_session.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "core/error.h"
@@ -58,6 +57,17 @@ std::vector<ChatSession::PromptToken> ChatSession::plan_prompt() {
   return plan;
 }
 
+void ChatSession::clear_hidden_states(std::int64_t batch, std::int64_t tokens) {
+  if (keep_ == KeepHidden::kNone) return;
+  const DecoderConfig& config = model_->config().decoder;
+  const std::int64_t layers = keep_ == KeepHidden::kAll ? config.num_hidden_layers + 1 : 1;
+  hidden_states_.layers = layers;
+  hidden_states_.batch = batch;
+  hidden_states_.tokens = tokens;
+  hidden_states_.hidden_size = config.hidden_size;
+  hidden_states_.values.assign(layers * batch * tokens * config.hidden_size, 0.0f);
+}
+
 Observer ChatSession::hidden_states_observer(std::vector<std::int64_t> slots) {
   if (keep_ == KeepHidden::kNone) return observer_;
   // A row's values go to its place in (layers, batch, tokens): slots[r] = batch * tokens + token.
@@ -86,7 +96,6 @@ Observer ChatSession::hidden_states_observer(std::vector<std::int64_t> slots) {
 void ChatSession::prefill_chunk(const PromptToken* tokens, std::int64_t count, float* last_hidden) {
   const Decoder& decoder = model_->decoder();
   const DecoderConfig& config = model_->config().decoder;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim()));
   const Buffer storage = model_->backend().allocate(count * config.hidden_size * sizeof(float));
   const Tensor hidden = matrix(storage.data(), DType::kFloat32, count, config.hidden_size);
 
@@ -106,8 +115,8 @@ void ChatSession::prefill_chunk(const PromptToken* tokens, std::int64_t count, f
       cache.reserve(rows);
       cache.advance(rows);
     }
-    batch.segments.push_back(
-        {i, rows, past, cache.pages(), first.stores, uniform_[first.row] ? 0.0f : scale});
+    batch.segments.push_back({i, rows, past, cache.pages(), first.stores,
+                              uniform_[first.row] ? 0.0f : config.attention_scale()});
     i += rows;
   }
   for (std::int64_t i = 0; i < count; ++i) {
@@ -130,14 +139,7 @@ void ChatSession::prefill_chunk(const PromptToken* tokens, std::int64_t count, f
 void ChatSession::prefill(float* logits) {
   const DecoderConfig& config = model_->config().decoder;
   const std::vector<PromptToken> plan = plan_prompt();
-  if (keep_ != KeepHidden::kNone) {
-    hidden_states_.layers = keep_ == KeepHidden::kAll ? config.num_hidden_layers + 1 : 1;
-    hidden_states_.batch = prompts_.batch;
-    hidden_states_.tokens = prompts_.length;
-    hidden_states_.hidden_size = config.hidden_size;
-    hidden_states_.values.assign(
-        hidden_states_.layers * prompts_.batch * prompts_.length * config.hidden_size, 0.0f);
-  }
+  clear_hidden_states(prompts_.batch, prompts_.length);
   std::vector<float> last_hidden(prompts_.batch * config.hidden_size);
   const std::int64_t total = static_cast<std::int64_t>(plan.size());
   for (std::int64_t first = 0; first < total; first += kPrefillRows) {
@@ -161,7 +163,6 @@ void ChatSession::reorder(const std::vector<std::int32_t>& parents) {
 void ChatSession::step(const std::int32_t* tokens, float* logits) {
   const DecoderConfig& config = model_->config().decoder;
   const std::int64_t count = batch_size();
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim()));
   const Buffer storage = model_->backend().allocate(count * config.hidden_size * sizeof(float));
   const Tensor hidden = matrix(storage.data(), DType::kFloat32, count, config.hidden_size);
 
@@ -172,16 +173,13 @@ void ChatSession::step(const std::int32_t* tokens, float* logits) {
   for (std::int64_t r = 0; r < count; ++r) {
     Row& row = rows_[r];
     row.cache.reserve(1);
-    batch.segments.push_back({r, 1, row.cache.length(), row.cache.pages(), true, scale});
+    batch.segments.push_back(
+        {r, 1, row.cache.length(), row.cache.pages(), true, config.attention_scale()});
     batch.positions.push_back(row.next_position++);
     row.cache.advance(1);
     slots.push_back(r);
   }
-  if (keep_ != KeepHidden::kNone) {
-    hidden_states_.batch = count;
-    hidden_states_.tokens = 1;
-    hidden_states_.values.assign(hidden_states_.layers * count * config.hidden_size, 0.0f);
-  }
+  clear_hidden_states(count, 1);
   model_->decoder().embed(hidden, std::vector<std::int32_t>(tokens, tokens + count));
   model_->decoder().forward(hidden, batch, hidden_states_observer(std::move(slots)),
                             check_interrupt_);

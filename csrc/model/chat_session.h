@@ -63,6 +63,8 @@ class ChatSession : public SequenceModel {
 
   std::vector<PromptToken> plan_prompt();
   void prefill_chunk(const PromptToken* tokens, std::int64_t count, float* last_hidden);
+  /// Makes room for those of one pass; padding stays zero.
+  void clear_hidden_states(std::int64_t batch, std::int64_t tokens);
   Observer hidden_states_observer(std::vector<std::int64_t> slots);
 
   std::shared_ptr<const InternVL> model_;

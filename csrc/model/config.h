@@ -2,6 +2,7 @@
 // and validates the JSON; these structs hold what arithmetic needs.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 
@@ -24,6 +25,7 @@ struct VisionConfig {
   Activation hidden_act = Activation::kGelu;
 
   std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
+  float attention_scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim())); }
 };
 
 struct RopeScaling {
@@ -47,6 +49,7 @@ struct DecoderConfig {
   Activation hidden_act = Activation::kSilu;
 
   std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
+  float attention_scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim())); }
 };
 
 struct InternVLConfig {

@@ -1,7 +1,6 @@
 #include "model/vision_transformer.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
 #include "model/position_embedding.h"
@@ -73,7 +72,6 @@ void VisionTransformer::forward(Tensor hidden, const PixelValues& pixels, std::i
   const std::int64_t rows = hidden.rows;
   const std::int64_t width = config_.hidden_size;
   const std::int64_t heads = config_.num_attention_heads;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim()));
   const auto workspace = [&](std::int64_t cols) {
     return backend_.allocate(static_cast<std::size_t>(rows * cols) * size_of(activation_));
   };
@@ -98,7 +96,7 @@ void VisionTransformer::forward(Tensor hidden, const PixelValues& pixels, std::i
       backend_.norm(q, q, layer.q_norm);
       backend_.norm(k, k, layer.k_norm);
     }
-    backend_.attention(context, qkv, rows / pixels.tiles, heads, scale);
+    backend_.attention(context, qkv, rows / pixels.tiles, heads, config_.attention_scale());
     backend_.linear_add(hidden, context, layer.proj, layer.ls1.storage.as<float>());
 
     backend_.norm(normed, hidden, layer.norm2);

@@ -136,7 +136,6 @@ class InternVL(metaclass=type):
     def vision_forward(
         self, pixel_values: NDArray[Any], dtype: str, layers: int, observer: _Observer | None = None
     ) -> NDArray[np.float32]: ...
-    def embed(self, input_ids: NDArray[np.int32]) -> NDArray[np.float32]: ...
     def session(
         self,
         input_ids: NDArray[np.int32],

@@ -145,8 +145,11 @@ def integer_array(value: Any, name: str) -> npt.NDArray[np.int64]:
     return array.astype(np.int64, copy=False)
 
 
-def mask_array(value: Any) -> npt.NDArray[np.uint8]:
-    """An attention mask of ones and zeros; floats are fine, as in the reference."""
+def mask_array(value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """An attention mask of ones and zeros; floats are fine, as in the reference. None is all ones
+    of ``shape``."""
+    if value is None:
+        return np.ones(shape, np.uint8)
     if is_torch(value):
         value = value.detach().cpu().float().numpy()
     try:

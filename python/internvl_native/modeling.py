@@ -277,11 +277,7 @@ class InternVLChatModel(ChatMethods):
                 raise ValueError(
                     f"input_ids: expected 2 dimensions (batch, length), got shape {ids.shape}"
                 )
-            mask = (
-                np.ones(ids.shape, np.uint8)
-                if attention_mask is None
-                else arrays.mask_array(attention_mask)
-            )
+            mask = arrays.mask_array(attention_mask, ids.shape)
         plan = prepare_generation(
             dict(generate_kwargs, output_hidden_states=output_hidden_states),
             model_config=self.config.llm_config,
@@ -331,11 +327,7 @@ class InternVLChatModel(ChatMethods):
             chunks.setdefault(name, []).append(value)
 
         ids = arrays.integer_array(input_ids, "input_ids")
-        mask = (
-            np.ones(ids.shape, np.uint8)
-            if attention_mask is None
-            else arrays.mask_array(attention_mask)
-        )
+        mask = arrays.mask_array(attention_mask, ids.shape)
         features = None
         if pixel_values is not None:
             pixels, dtype = arrays.pixel_array(pixel_values)

@@ -18,8 +18,6 @@ constexpr std::int64_t kQueryRows = 96;
 /// of tokens in a page are written by one task.
 constexpr std::int64_t kStoreTokens = 32;
 
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 std::byte* at(const Tensor& tensor, std::int64_t row, std::int64_t col) {
   return static_cast<std::byte*>(tensor.data) + (row * tensor.stride + col) * size_of(tensor.dtype);
 }

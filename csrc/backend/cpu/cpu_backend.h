@@ -11,6 +11,8 @@
 
 namespace internvl::cpu {
 
+inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const Kernels& kernels);

@@ -9,8 +9,6 @@
 namespace internvl::cpu {
 namespace {
 
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 // ---- packing
 
 /// The rows of a WeightSource by number.
