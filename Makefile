@@ -1,4 +1,4 @@
-# make demo | test | lint | format | sanitize | aarch64 | bench | clean
+# make demo | test | lint | format | sanitize | aarch64 | docs | bench | clean
 # Everything runs in .venv, which the first call makes; PYTHON picks the interpreter it is made of.
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation
 SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so') \
            CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: demo test lint format sanitize aarch64 bench clean
+.PHONY: demo test lint format sanitize aarch64 docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -29,6 +29,11 @@ sanitize: $(SANITIZED)/.installed
 aarch64: $(VENV)/.tools
 	.ci/check-aarch64
 
+# The API reference and the other pages, in build/docs; a warning is an error.
+docs: $(VENV)/.installed
+	.ci/make-venv $(PYTHON) $(VENV) docs
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
+
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
@@ -37,7 +42,7 @@ clean:
 
 $(VENV)/.tools: pyproject.toml .ci/system-packages .ci/make-venv
 	.ci/system-packages $(PYTHON)
-	.ci/make-venv $(PYTHON) $(VENV)
+	.ci/make-venv $(PYTHON) $(VENV) test lint
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
