@@ -29,6 +29,16 @@ def test_tensors_are_found_where_they_are(tmp_path: Path) -> None:
         expected = tensors[name]
         assert tensor.shape == expected.shape
         assert tensor.file.read(tensor.offset, expected.nbytes) == expected.tobytes()
+        values = tensor.read()  # bfloat16 as its bits, as `expected`
+        assert values.dtype == expected.dtype
+        np.testing.assert_array_equal(values, expected, strict=True)
+
+
+def test_values_of_dtypes_that_numpy_lacks_are_refused(tmp_path: Path) -> None:
+    header = entry(dtype="F8_E4M3", data_offsets=[0, 4])
+    stored = read_safetensors(write_raw(tmp_path / "file", header, bytes(4)))
+    with pytest.raises(ValueError, match="numpy has no dtype for the values of a F8_E4M3 tensor"):
+        stored["a"].read()
 
 
 def test_padding_metadata_and_unknown_keys_are_allowed(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ import os
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from internvl_native._core import CheckpointError, MappedFile
 from internvl_native.json_file import parse_json_object
 
@@ -30,6 +33,12 @@ DTYPE_BITS = {
 WEIGHT_DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 """The dtypes that weights may have, and their names in torch."""
 
+_NUMPY = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
+    "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "C64": "<c8",
+    "BF16": "<u2",
+}  # fmt: skip
+
 
 class StoredTensor(NamedTuple):
     """Where a tensor lies in a checkpoint."""
@@ -40,6 +49,16 @@ class StoredTensor(NamedTuple):
     dtype: str
     """As the format spells it: "BF16", "F16", "F32", ..."""
     shape: tuple[int, ...]
+
+    def read(self) -> npt.NDArray[Any]:
+        """A read-only copy of the values; bfloat16, which numpy lacks, as its uint16 bits.
+
+        Raises ValueError for the other dtypes that numpy lacks (of 8 bits and less).
+        """
+        if self.dtype not in _NUMPY:
+            raise ValueError(f"numpy has no dtype for the values of a {self.dtype} tensor")
+        data = self.file.read(self.offset, prod(self.shape) * DTYPE_BITS[self.dtype] // 8)
+        return np.frombuffer(data, _NUMPY[self.dtype]).reshape(self.shape)
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> dict[str, StoredTensor]:
