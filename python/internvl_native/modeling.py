@@ -7,38 +7,29 @@ the argument, what was expected and what came.
 
 from __future__ import annotations
 
-import functools
-import logging
-import os
-from typing import Any, Callable, Literal, NoReturn, overload
+from typing import Any, Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from internvl_native import _core, arrays
 from internvl_native.chat import ChatMethods
-from internvl_native.checkpoint.loader import Checkpoint, open_checkpoint
-from internvl_native.checkpoint.options import load_config, load_options
-from internvl_native.checkpoint.resolve import resolve_checkpoint
-from internvl_native.checkpoint.weights import unused_tensors, weight_map
 from internvl_native.configuration import InternVLChatConfig
 from internvl_native.conversation import get_conv_template
-from internvl_native.core_config import core_config, num_image_token
-from internvl_native.dtypes import parse_dtype
+from internvl_native.core_config import num_image_token
+from internvl_native.engine import Engine
 from internvl_native.generation import prepare_generation
+from internvl_native.pretrained_model import PretrainedModel
 from internvl_native.streamers import ended_on_error
 from internvl_native.vision import VisionModel
 
-logger = logging.getLogger(__name__)
 
-
-class InternVLChatModel(ChatMethods):
+class InternVLChatModel(PretrainedModel, ChatMethods):
     """An InternVL-Chat checkpoint on the native engine.
 
     Made by :meth:`from_pretrained`. One model may be used by any number of threads at once.
 
     Attributes:
-        config: the checkpoint's configuration.
         template: name of the conversation template.
         system_message: put in front of every conversation; settable.
         num_image_token: tokens that one tile becomes.
@@ -46,11 +37,11 @@ class InternVLChatModel(ChatMethods):
             the caller of ``generate``.
     """
 
-    main_input_name = "pixel_values"
+    config: InternVLChatConfig
+    config_class = InternVLChatConfig
 
-    def __init__(self, config: InternVLChatConfig, checkpoint: Checkpoint, dtype: str) -> None:
-        self.config = config
-        self.name_or_path = str(config.name_or_path or checkpoint.path)
+    def __init__(self, config: InternVLChatConfig, engine: Engine) -> None:
+        super().__init__(config, engine)
         self.conv_template = get_conv_template(config.template or "")
         self.template: str = self.conv_template.name
         self.system_message: str = config.get("system_message", self.conv_template.system_message)
@@ -61,144 +52,6 @@ class InternVLChatModel(ChatMethods):
         self.llm_arch_name = (config.llm_config.architectures or [""])[0]
         self.num_image_token = num_image_token(config)
         self.img_context_token_id: int | None = None
-        self.training = False
-        self._checkpoint = checkpoint
-        self._core = _load_core(config, checkpoint, dtype)
-
-    @overload
-    @classmethod
-    def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *args: Any,
-        output_loading_info: Literal[False] = ...,
-        **kwargs: Any,
-    ) -> InternVLChatModel: ...
-
-    @overload
-    @classmethod
-    def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *args: Any,
-        output_loading_info: Literal[True],
-        **kwargs: Any,
-    ) -> tuple[InternVLChatModel, dict[str, Any]]: ...
-
-    @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
-    ) -> Any:
-        """Loads a checkpoint folder, or a hub name that is in the local Hugging Face cache.
-
-        Args:
-            pretrained_model_name_or_path: folder with ``config.json`` and safetensors, or
-                ``"OpenGVLab/InternVL-Chat-V1-5"``.
-            torch_dtype: dtype of the weights and of arithmetic: a torch dtype, a numpy dtype, a
-                string, or ``"auto"``; float32 by default, as in transformers. On a CPU, float16
-                weights stay float16 in memory and are widened as they are read: arithmetic and
-                activations are float32.
-            config: a configuration to use instead of the checkpoint's.
-            kwargs: what transformers takes. Placement (``device_map``, ``low_cpu_mem_usage``, ...)
-                is accepted and left to the engine; what cannot be honoured raises.
-
-        Raises:
-            CheckpointError: the files are missing, damaged or not what the config says.
-            ValueError: an option that cannot be honoured.
-        """
-        options = load_options(kwargs)
-        path = resolve_checkpoint(pretrained_model_name_or_path, **options.location)
-        folder = path / options.subfolder
-        config = load_config(folder, options, cls.__name__)
-        if not isinstance(config, InternVLChatConfig):
-            raise ValueError(
-                f"{folder}: expected a checkpoint of model_type internvl_chat, "
-                f"got {config.model_type}"
-            )
-        checkpoint = open_checkpoint(folder, variant=options.variant)
-        dtype = parse_dtype(options.torch_dtype, config, stored=checkpoint.dtype)
-        model = cls(config, checkpoint, dtype)
-        if not options.output_loading_info:
-            return model
-        info: dict[str, Any] = {"missing_keys": [], "mismatched_keys": [], "error_msgs": []}
-        return model, dict(info, unexpected_keys=unused_tensors(config, checkpoint))
-
-    # ---- the model as an object that scripts place, convert and inspect
-
-    @property
-    def dtype(self) -> Any:
-        """dtype of the weights: a ``torch.dtype`` where torch is loaded, else numpy's
-        (bfloat16, which numpy lacks, as the string)."""
-        return arrays.public_dtype(self._core.dtype)
-
-    @property
-    def device(self) -> Any:
-        """Where the model computes: the CPU."""
-        return arrays.cpu_device()
-
-    @property
-    def backend(self) -> str:
-        """Backend and instruction set, as ``"cpu/avx512bf16"``."""
-        return str(self._core.backend)
-
-    def eval(self) -> InternVLChatModel:
-        """Returns the model, which only ever runs."""
-        return self
-
-    def train(self, mode: bool = True) -> InternVLChatModel:
-        """``train(False)`` is ``eval()``; ValueError for True: there is no training."""
-        if mode:
-            raise ValueError("internvl_native runs models, it does not train them: train(False)")
-        return self
-
-    def requires_grad_(self, requires_grad: bool = True) -> InternVLChatModel:
-        """ValueError unless False: there are no gradients."""
-        if requires_grad:
-            raise ValueError("internvl_native has no gradients: requires_grad_(False)")
-        return self
-
-    def cpu(self) -> InternVLChatModel:
-        """Returns the model, which is on the CPU."""
-        return self
-
-    def cuda(self, device: Any = None) -> InternVLChatModel:
-        """Stays on the CPU, which this version computes on, and says so once."""
-        _warn_placement("cuda" if device is None else str(device))
-        return self
-
-    def to(self, *args: Any, **kwargs: Any) -> InternVLChatModel:
-        """``to(device)``, ``to(dtype)``, both, or ``to(tensor)``; another dtype loads the weights
-        again. Raises TypeError for what is neither."""
-        given = [*args, kwargs.get("device"), kwargs.get("dtype"), kwargs.get("tensor")]
-        for value in given:
-            if value is None or isinstance(value, bool):  # bool: non_blocking, copy
-                continue
-            if arrays.is_torch(value):
-                self.to(value.device, value.dtype)
-            elif arrays.is_dtype(value):
-                self._convert(parse_dtype(value, self.config))
-            elif not arrays.is_device(value):
-                raise TypeError(f"to: expected a device, a float dtype or a tensor, got {value!r}")
-            elif str(value) != "cpu":
-                _warn_placement(str(value))
-        return self
-
-    def half(self) -> InternVLChatModel:
-        """As ``to("float16")``."""
-        return self._convert("float16")
-
-    def bfloat16(self) -> InternVLChatModel:
-        """As ``to("bfloat16")``."""
-        return self._convert("bfloat16")
-
-    def float(self) -> InternVLChatModel:
-        """As ``to("float32")``."""
-        return self._convert("float32")
-
-    def _convert(self, dtype: str) -> InternVLChatModel:
-        if dtype != self._core.dtype:
-            self._core = _load_core(self.config, self._checkpoint, dtype)
-        return self
 
     def __repr__(self) -> str:
         vision, llm = self.config.vision_config, self.config.llm_config
@@ -209,12 +62,6 @@ class InternVLChatModel(ChatMethods):
             f"num_hidden_layers={vision.num_hidden_layers}, hidden_size={vision.hidden_size}),\n"
             f"  language_model={self.llm_arch_name}(vocab_size={llm.vocab_size}, "
             f"num_hidden_layers={llm.num_hidden_layers}, hidden_size={llm.hidden_size}))"
-        )
-
-    def __getstate__(self) -> NoReturn:
-        raise TypeError(
-            "InternVLChatModel cannot be copied or pickled: call from_pretrained in every process "
-            "that needs one, and share it between threads"
         )
 
     # ---- images
@@ -336,12 +183,3 @@ class InternVLChatModel(ChatMethods):
         taps = {"llm.logits_last": session.prefill()}
         taps.update((name, np.concatenate(values)) for name, values in chunks.items())
         return taps
-
-
-def _load_core(config: InternVLChatConfig, checkpoint: Checkpoint, dtype: str) -> _core.InternVL:
-    return _core.InternVL(core_config(config), weight_map(config, checkpoint), dtype)
-
-
-@functools.cache
-def _warn_placement(device: str) -> None:
-    logger.warning("internvl_native computes on the CPU in this version; %s is ignored", device)
