@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from internvl_native.modeling import InternVLChatModel
     from internvl_native.streamers import TextIteratorStreamer, TextStreamer
+    from internvl_native.tile_picture import show_tiles
     from internvl_native.tiling import find_closest_aspect_ratio
     from internvl_native.tokenization import AutoTokenizer
     from internvl_native.video import load_video
@@ -55,6 +56,7 @@ __all__ = [
     "manual_seed",
     "num_threads",
     "set_num_threads",
+    "show_tiles",
 ]
 
 _MODULE_OF = {
@@ -78,6 +80,7 @@ _MODULE_OF = {
     "manual_seed": "generation",
     "num_threads": "_core",
     "set_num_threads": "_core",
+    "show_tiles": "tile_picture",
 }
 
 

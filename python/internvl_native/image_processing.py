@@ -60,7 +60,7 @@ def load_image(
     input_size = _side(input_size)
     image = open_image(image_file)
     size = image.size if isinstance(image, JpegFile) else (image.shape[1], image.shape[0])
-    grid = TileGrid(*choose_grid(size, min_num, max_num, input_size), input_size, use_thumbnail)
+    grid = tile_grid(size, min_num, max_num, input_size, use_thumbnail)
     return as_tensor(_cut_pixel_values(image, grid), kind)
 
 
@@ -77,16 +77,24 @@ def dynamic_preprocess(
     reference the tiles keep the image's mode; other modes than RGB are resized by Pillow.
     """
     _check_pil_image(image)
-    columns, rows = choose_grid(image.size, min_num, max_num, image_size)
-    grid = TileGrid(columns, rows, image_size, use_thumbnail)
+    grid = tile_grid(image.size, min_num, max_num, image_size, use_thumbnail)
     if image.mode == "RGB":
         return [Image.fromarray(tile) for tile in _core.cut_tiles(pil_pixels(image), grid)]
-    resized = image.resize((columns * image_size, rows * image_size))
-    corners = [(x * image_size, y * image_size) for y in range(rows) for x in range(columns)]
+    columns, rows = range(grid.columns), range(grid.rows)
+    resized = image.resize((grid.columns * image_size, grid.rows * image_size))
+    corners = [(x * image_size, y * image_size) for y in rows for x in columns]
     tiles = [resized.crop((x, y, x + image_size, y + image_size)) for x, y in corners]
     if grid.tiles > len(tiles):
         tiles.append(image.resize((image_size, image_size)))
     return tiles
+
+
+def tile_grid(
+    size: tuple[int, int], min_num: int, max_num: int, image_size: int, use_thumbnail: bool
+) -> TileGrid:
+    """The grid of an image of this (width, height); its `tiles` count the thumbnail as well."""
+    columns, rows = choose_grid(size, min_num, max_num, image_size)
+    return TileGrid(columns, rows, image_size, use_thumbnail)
 
 
 @dataclass(frozen=True)

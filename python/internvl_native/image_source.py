@@ -71,6 +71,12 @@ def open_image(image_file: ImageSource) -> JpegFile | NDArray[np.uint8]:
     return pil_pixels(image, name)
 
 
+def open_rgb(image_file: ImageSource) -> Image.Image:
+    """The same pixels as an RGB PIL image; raises as `open_image` does."""
+    image = open_image(image_file)
+    return Image.fromarray(image.pixels() if isinstance(image, JpegFile) else image)
+
+
 def pil_pixels(image: Image.Image, name: str = "image") -> NDArray[np.uint8]:
     """The pixels of a PIL image of any mode, uint8 (height, width, 3)."""
     if 0 in image.size:

@@ -1,0 +1,85 @@
+"""Finds the command, and turns what it raises into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import itertools
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import internvl_native
+
+COMMANDS = {
+    "tiles": "show the tiles that an image is cut into",
+}
+
+FAILURE = 1
+USAGE = 2
+INTERRUPTED = 128 + 2  # what shells report for SIGINT
+BROKEN_PIPE = 128 + 13  # and for SIGPIPE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code. Usage errors leave through SystemExit(2)."""
+    argv = sys.argv[1:] if argv is None else argv
+    options = list(itertools.takewhile(lambda argument: argument.startswith("-"), argv))
+    parser = _main_parser()
+    parser.parse_args(options)
+    if len(options) == len(argv):
+        parser.print_help(sys.stderr)
+        return USAGE
+    command, *arguments = argv[len(options) :]
+    if command not in COMMANDS:
+        close = difflib.get_close_matches(command, COMMANDS, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"expected {', '.join(COMMANDS)}"
+        parser.error(f"no command {command!r}: {advice}")
+    return _run(command, arguments)
+
+
+def _main_parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {line}" for name, line in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="internvl-native",
+        usage="%(prog)s [--help] [--version] COMMAND ...",
+        description=f"InternVL-Chat-V1.5 on a native engine.\n\ncommands:\n{commands}",
+        epilog="internvl-native COMMAND --help explains a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = f"internvl-native {internvl_native.__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    return parser
+
+
+def _run(command: str, argv: Sequence[str]) -> int:
+    module = importlib.import_module(f"internvl_native.cli.{command}")
+    parser = argparse.ArgumentParser(
+        prog=f"internvl-native {command}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(format="%(message)s")
+    try:
+        code: int = module.run(arguments)
+        sys.stdout.flush()  # a closed pipe shows here and not while the interpreter ends
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (OSError, ValueError, TypeError, IndexError, MemoryError) as error:
+        if arguments.debug:
+            raise
+        print(f"{parser.prog}: {error_line(error)}", file=sys.stderr)
+        return FAILURE
+
+
+def error_line(error: BaseException) -> str:
+    """What an exception says, or its type if it says nothing."""
+    return str(error) or type(error).__name__

@@ -1,0 +1,51 @@
+"""Finding the command, messages and exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import internvl_native
+from internvl_native.cli.main import COMMANDS
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "internvl_native", *map(str, arguments)]
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=300
+    )
+
+
+def test_version() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"internvl-native {internvl_native.__version__}\n"
+
+
+def test_help_lists_the_commands() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for name, line in COMMANDS.items():
+        assert f"{name} " in done.stdout
+        assert line in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_has_examples(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert f"  internvl-native {command} " in done.stdout
+
+
+def test_no_command() -> None:
+    done = run()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "commands:" in done.stderr
+
+
+def test_mistyped_command() -> None:
+    done = run("tile", "image.jpg")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no command 'tile': did you mean 'tiles'?" in done.stderr
