@@ -1,15 +1,14 @@
-// The model: construction from row ranges of mapped files, features, and chat sessions.
+// The model: features, hidden states and chat sessions.
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
 
 #include "bind/bind.h"
+#include "bind/load.h"
 #include "bind/names.h"
-#include "checkpoint/mapped_file.h"
 #include "core/error.h"
 #include "model/chat_session.h"
 #include "model/internvl.h"
@@ -20,96 +19,6 @@ namespace internvl::bind {
 namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
-
-template <class T>
-void set(T& field, const py::dict& dict, const char* key) {
-  field = dict[key].cast<T>();
-}
-
-VisionConfig parse_vision(const py::dict& dict) {
-  VisionConfig config;
-  set(config.hidden_size, dict, "hidden_size");
-  set(config.intermediate_size, dict, "intermediate_size");
-  set(config.num_hidden_layers, dict, "num_hidden_layers");
-  set(config.num_attention_heads, dict, "num_attention_heads");
-  set(config.num_channels, dict, "num_channels");
-  set(config.image_size, dict, "image_size");
-  set(config.patch_size, dict, "patch_size");
-  set(config.qkv_bias, dict, "qkv_bias");
-  set(config.qk_normalization, dict, "qk_normalization");
-  set(config.layer_norm_eps, dict, "layer_norm_eps");
-  config.norm_type =
-      dict["norm_type"].cast<std::string>() == "layer" ? Norm::Kind::kLayer : Norm::Kind::kRms;
-  config.hidden_act = parse_activation(dict["hidden_act"].cast<std::string>());
-  return config;
-}
-
-DecoderConfig parse_decoder(const py::dict& dict) {
-  DecoderConfig config;
-  set(config.vocab_size, dict, "vocab_size");
-  set(config.hidden_size, dict, "hidden_size");
-  set(config.intermediate_size, dict, "intermediate_size");
-  set(config.num_hidden_layers, dict, "num_hidden_layers");
-  set(config.num_attention_heads, dict, "num_attention_heads");
-  set(config.num_key_value_heads, dict, "num_key_value_heads");
-  set(config.max_position_embeddings, dict, "max_position_embeddings");
-  set(config.rms_norm_eps, dict, "rms_norm_eps");
-  set(config.rope_theta, dict, "rope_theta");
-  const py::dict scaling = dict["rope_scaling"];
-  const auto type = scaling["type"].cast<std::string>();
-  config.rope_scaling.type = type == "dynamic"  ? RopeScaling::Type::kDynamic
-                             : type == "linear" ? RopeScaling::Type::kLinear
-                                                : RopeScaling::Type::kNone;
-  set(config.rope_scaling.factor, scaling, "factor");
-  config.hidden_act = parse_activation(dict["hidden_act"].cast<std::string>());
-  return config;
-}
-
-InternVLConfig parse_config(const py::dict& dict) {
-  InternVLConfig config;
-  config.vision = parse_vision(dict["vision"]);
-  if (!dict.contains("decoder")) return config;  // a vision tower alone
-  config.decoder = parse_decoder(dict["decoder"]);
-  set(config.select_layer, dict, "select_layer");
-  set(config.downsample_factor, dict, "downsample_factor");
-  set(config.transposed_shuffle, dict, "transposed_shuffle");
-  return config;
-}
-
-// (file, offset, dtype, rows, cols)
-using PyRowRange =
-    std::tuple<std::shared_ptr<MappedFile>, std::size_t, std::string, std::int64_t, std::int64_t>;
-
-std::shared_ptr<InternVL> load(const py::dict& config,
-                               const std::map<std::string, std::vector<PyRowRange>>& weights,
-                               const std::string& dtype, const std::string& isa) {
-  const InternVLConfig parsed = parse_config(config);
-  const DType parsed_dtype = parse_dtype(dtype);
-  WeightMap sources;
-  std::vector<std::shared_ptr<MappedFile>> files;
-  for (const auto& [name, ranges] : weights) {
-    WeightSource& source = sources[name];
-    for (const auto& [file, offset, range_dtype, rows, cols] : ranges) {
-      const DType stored = parse_dtype(range_dtype);
-      const std::size_t bytes = static_cast<std::size_t>(rows * cols) * size_of(stored);
-      check<CheckpointError>(offset <= file->size() && bytes <= file->size() - offset, "weight '",
-                             name, "': bytes ", offset, " to ", offset + bytes,
-                             " are outside a file of ", file->size());
-      source.push_back({file->data() + offset, stored, rows, cols});
-      if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
-    }
-  }
-  const auto release = [&](const std::byte* data, std::size_t bytes) {
-    for (const auto& file : files)
-      if (data >= file->data() && data < file->data() + file->size())
-        file->release(data - file->data(), bytes);
-  };
-  const py::gil_scoped_release unlocked;
-  auto model =
-      std::make_shared<InternVL>(parsed, parsed_dtype, make_cpu_backend(isa), sources, release);
-  for (const auto& file : files) file->release(0, file->size());
-  return model;
-}
 
 // Ctrl-C while the model runs. Asking needs the GIL, which other threads may hold for milliseconds:
 // not every layer of a small model is worth that.
@@ -240,11 +149,13 @@ py::array_t<float> step(ChatSession& session,
 void bind_model(py::module_& module) {
   py::class_<InternVL, std::shared_ptr<InternVL>>(
       module, "InternVL", "A loaded model. Any number of threads may use it at once.")
-      .def(py::init(&load), py::arg("config"), py::arg("weights"), py::arg("dtype"),
-           py::arg("isa") = "",
-           "config: core_config.core_config(); weights: canonical name -> row ranges\n"
-           "(file, offset, dtype, rows, cols), weights.weight_map(); dtype: float32, bfloat16 or\n"
-           "float16; isa: an instruction set of cpu_isas(), the best one if empty.")
+      .def(
+          py::init(&load), py::arg("config"), py::arg("weights"), py::arg("dtype"),
+          py::arg("isa") = "", py::arg("progress") = py::none(),
+          "config: core_config.core_config(); weights: canonical name -> row ranges\n"
+          "(source, offset, dtype, rows, cols), weights.weight_map(); dtype: float32, bfloat16 or\n"
+          "float16; isa: an instruction set of cpu_isas(), the best one if empty;\n"
+          "progress(bytes): called with the bytes read so far, at most 20 times a second.")
       .def_property_readonly("dtype", [](const InternVL& model) { return name_of(model.dtype()); })
       .def_property_readonly("backend",
                              [](const InternVL& model) { return model.backend().name(); })

@@ -5,12 +5,12 @@
 namespace internvl {
 
 InternVL::InternVL(const InternVLConfig& config, DType dtype,
-                   std::shared_ptr<const Backend> backend, const WeightMap& sources,
-                   const ReleaseBytes& release)
+                   std::shared_ptr<const Backend> backend, const WeightMap& stored,
+                   const LoadProgress& progress)
     : config_(config),
       dtype_(dtype),
       backend_(std::move(backend)),
-      weights_(prepare_weights(config_, dtype, *backend_, sources, release)),
+      weights_(prepare_weights(config_, dtype, *backend_, stored, progress)),
       vision_(config_.vision, weights_.vision, *backend_, backend_->activation_dtype(dtype)),
       projector_(config_, weights_.projector, *backend_, backend_->activation_dtype(dtype)),
       decoder_(config_.decoder, weights_.decoder, *backend_, backend_->activation_dtype(dtype)) {}

@@ -18,7 +18,7 @@ namespace internvl {
 class InternVL {
  public:
   InternVL(const InternVLConfig& config, DType dtype, std::shared_ptr<const Backend> backend,
-           const WeightMap& sources, const ReleaseBytes& release);
+           const WeightMap& stored, const LoadProgress& progress);
   InternVL(const InternVL&) = delete;
   InternVL& operator=(const InternVL&) = delete;
 

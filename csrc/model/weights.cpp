@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
+#include <type_traits>
+#include <utility>
 
 #include "core/error.h"
 #include "core/thread_pool.h"
@@ -10,12 +13,6 @@ namespace internvl {
 namespace {
 
 constexpr std::int64_t kTaskRows = 512;  // copied and given back together
-
-std::int64_t rows_of(const WeightSource& source) {
-  std::int64_t rows = 0;
-  for (const RowRange& range : source) rows += range.rows;
-  return rows;
-}
 
 // Mapped tensors may lie at any byte, so elements are read through memcpy.
 float read(const RowRange& range, std::int64_t index) {
@@ -54,28 +51,66 @@ Table copy_table(const WeightSource& source, DType dtype, std::int64_t rows, std
   return table;
 }
 
-// Fetches weights by canonical name, checks their shape, has them prepared, and gives the mapped
-// pages back.
+// The rows of weights in memory while they are prepared.
+class OpenRows {
+ public:
+  const WeightSource& open(const std::vector<StoredRows>& stored) {
+    WeightSource& ranges = weights_.emplace_back();
+    for (const StoredRows& rows : stored) {
+      ranges.push_back({open(*rows.source) + rows.offset, rows.dtype, rows.rows, rows.cols});
+      bytes_ += rows.bytes();
+    }
+    return ranges;
+  }
+
+  ReleaseBytes release() const {
+    return [this](const std::byte* data, std::size_t bytes) {
+      for (const auto& [source, first] : sources_)
+        if (data >= first.get() && data < first.get() + source->size())
+          source->release(data - first.get(), bytes);
+    };
+  }
+
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  const std::byte* open(const ByteSource& source) {
+    for (const auto& [known, first] : sources_)
+      if (known == &source) return first.get();
+    return sources_.emplace_back(&source, source.open()).second.get();
+  }
+
+  std::deque<WeightSource> weights_;  // a deque: `open` returns references
+  std::vector<std::pair<const ByteSource*, std::shared_ptr<const std::byte>>> sources_;
+  std::size_t bytes_ = 0;
+};
+
+// Fetches weights by canonical name, checks their shape, has them prepared, and gives their memory
+// in the checkpoint back.
 class Preparer {
  public:
-  Preparer(DType dtype, const Backend& backend, const WeightMap& sources,
-           const ReleaseBytes& release)
-      : dtype_(dtype), backend_(backend), sources_(sources), release_(release) {}
+  Preparer(DType dtype, const Backend& backend, const WeightMap& stored,
+           const LoadProgress& progress)
+      : dtype_(dtype), backend_(backend), stored_(stored), progress_(progress) {}
 
-  Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) const {
-    const WeightSource& weight = source(name, out, in);
-    const WeightSource& offset = bias ? source(name + ".bias", out, 1) : kNoSource;
-    return backend_.prepare_linear(weight, offset, dtype_, release_);
+  Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) {
+    return prepare([&](OpenRows& rows) {
+      const WeightSource& weight = open(rows, name, out, in);
+      const WeightSource& offset = bias ? open(rows, name + ".bias", out, 1) : kNoSource;
+      return backend_.prepare_linear(weight, offset, dtype_, rows.release());
+    });
   }
 
   Linear gated(const std::string& gate_name, const std::string& up_name, std::int64_t out,
-               std::int64_t in) const {
-    const WeightSource& gate = source(gate_name, out, in);
-    const WeightSource& up = source(up_name, out, in);
-    return backend_.prepare_gated(gate, kNoSource, up, kNoSource, dtype_, release_);
+               std::int64_t in) {
+    return prepare([&](OpenRows& rows) {
+      const WeightSource& gate = open(rows, gate_name, out, in);
+      const WeightSource& up = open(rows, up_name, out, in);
+      return backend_.prepare_gated(gate, kNoSource, up, kNoSource, dtype_, rows.release());
+    });
   }
 
-  Norm norm(const std::string& name, std::int64_t cols, Norm::Kind kind, float eps) const {
+  Norm norm(const std::string& name, std::int64_t cols, Norm::Kind kind, float eps) {
     Norm result;
     result.kind = kind;
     result.eps = eps;
@@ -85,38 +120,58 @@ class Preparer {
   }
 
   /// A float32 row of `cols` elements, stored in the checkpoint as cols rows of one.
-  Table vector(const std::string& name, std::int64_t cols) const {
-    return copy_table(source(name, cols, 1), DType::kFloat32, 1, cols, release_);
+  Table vector(const std::string& name, std::int64_t cols) {
+    return prepare([&](OpenRows& rows) {
+      const WeightSource& column = open(rows, name, cols, 1);
+      return copy_table(column, DType::kFloat32, 1, cols, rows.release());
+    });
   }
 
-  Table table(const std::string& name, DType dtype, std::int64_t rows, std::int64_t cols) const {
-    return copy_table(source(name, rows, cols), dtype, rows, cols, release_);
+  Table table(const std::string& name, DType dtype, std::int64_t rows, std::int64_t cols) {
+    return prepare([&](OpenRows& open_rows) {
+      const WeightSource& source = open(open_rows, name, rows, cols);
+      return copy_table(source, dtype, rows, cols, open_rows.release());
+    });
   }
 
-  bool has(const std::string& name) const { return sources_.count(name) != 0; }
+  bool has(const std::string& name) const { return stored_.count(name) != 0; }
 
  private:
-  const WeightSource& source(const std::string& name, std::int64_t rows, std::int64_t cols) const {
-    const auto found = sources_.find(name);
-    check<CheckpointError>(found != sources_.end(), "weight '", name, "' is missing: expected (",
+  template <class Body>
+  std::invoke_result_t<Body, OpenRows&> prepare(const Body& body) {
+    OpenRows rows;
+    auto prepared = body(rows);
+    done_ += rows.bytes();
+    progress_(done_);
+    return prepared;
+  }
+
+  const WeightSource& open(OpenRows& open_rows, const std::string& name, std::int64_t rows,
+                           std::int64_t cols) const {
+    const auto found = stored_.find(name);
+    check<CheckpointError>(found != stored_.end(), "weight '", name, "' is missing: expected (",
                            rows, ", ", cols, ")");
-    for (const RowRange& range : found->second)
+    std::int64_t stored_rows = 0;
+    for (const StoredRows& range : found->second) {
       check<CheckpointError>(range.cols == cols, "weight '", name, "': expected ", cols,
                              " columns, got ", range.cols);
-    check<CheckpointError>(rows_of(found->second) == rows, "weight '", name, "': expected ", rows,
-                           " rows, got ", rows_of(found->second));
-    return found->second;
+      stored_rows += range.rows;
+    }
+    check<CheckpointError>(stored_rows == rows, "weight '", name, "': expected ", rows,
+                           " rows, got ", stored_rows);
+    return open_rows.open(found->second);
   }
 
   static inline const WeightSource kNoSource{};
 
   DType dtype_;
   const Backend& backend_;
-  const WeightMap& sources_;
-  const ReleaseBytes& release_;
+  const WeightMap& stored_;
+  const LoadProgress& progress_;
+  std::size_t done_ = 0;
 };
 
-VisionLayerWeights prepare_vision_layer(const Preparer& prepare, const VisionConfig& config,
+VisionLayerWeights prepare_vision_layer(Preparer& prepare, const VisionConfig& config,
                                         const std::string& prefix) {
   const std::int64_t width = config.hidden_size;
   VisionLayerWeights layer;
@@ -135,7 +190,7 @@ VisionLayerWeights prepare_vision_layer(const Preparer& prepare, const VisionCon
   return layer;
 }
 
-VisionWeights prepare_vision(const Preparer& prepare, const VisionConfig& config) {
+VisionWeights prepare_vision(Preparer& prepare, const VisionConfig& config) {
   const std::int64_t width = config.hidden_size;
   const std::int64_t side = config.image_size / config.patch_size;
   VisionWeights vision;
@@ -151,7 +206,7 @@ VisionWeights prepare_vision(const Preparer& prepare, const VisionConfig& config
   return vision;
 }
 
-ProjectorWeights prepare_projector(const Preparer& prepare, const InternVLConfig& config) {
+ProjectorWeights prepare_projector(Preparer& prepare, const InternVLConfig& config) {
   const std::int64_t in =
       config.vision.hidden_size * config.downsample_factor * config.downsample_factor;
   const std::int64_t out = config.decoder.hidden_size;
@@ -162,7 +217,7 @@ ProjectorWeights prepare_projector(const Preparer& prepare, const InternVLConfig
   return projector;
 }
 
-DecoderLayerWeights prepare_decoder_layer(const Preparer& prepare, const DecoderConfig& config,
+DecoderLayerWeights prepare_decoder_layer(Preparer& prepare, const DecoderConfig& config,
                                           const std::string& prefix) {
   const std::int64_t width = config.hidden_size;
   const std::int64_t heads = config.num_attention_heads * config.head_dim();
@@ -179,7 +234,7 @@ DecoderLayerWeights prepare_decoder_layer(const Preparer& prepare, const Decoder
   return layer;
 }
 
-DecoderWeights prepare_decoder(const Preparer& prepare, const DecoderConfig& config, DType dtype) {
+DecoderWeights prepare_decoder(Preparer& prepare, const DecoderConfig& config, DType dtype) {
   DecoderWeights decoder;
   decoder.tok_embeddings =
       prepare.table("decoder.tok_embeddings", dtype, config.vocab_size, config.hidden_size);
@@ -195,8 +250,8 @@ DecoderWeights prepare_decoder(const Preparer& prepare, const DecoderConfig& con
 }  // namespace
 
 InternVLWeights prepare_weights(const InternVLConfig& config, DType dtype, const Backend& backend,
-                                const WeightMap& sources, const ReleaseBytes& release) {
-  const Preparer prepare(dtype, backend, sources, release);
+                                const WeightMap& stored, const LoadProgress& progress) {
+  Preparer prepare(dtype, backend, stored, progress);
   InternVLWeights weights;
   weights.vision = prepare_vision(prepare, config.vision);
   if (config.decoder.num_hidden_layers == 0) return weights;  // a vision tower alone

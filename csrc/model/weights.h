@@ -3,13 +3,16 @@
 // "decoder.layers.0.gate".
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "backend/backend.h"
+#include "checkpoint/byte_source.h"
 #include "model/config.h"
 
 namespace internvl {
@@ -67,12 +70,28 @@ struct InternVLWeights {
   DecoderWeights decoder;
 };
 
-/// Canonical name -> where its rows are. "<linear>.bias" for biases.
-using WeightMap = std::map<std::string, WeightSource>;
+/// Rows of a row-major (.., cols) matrix in a checkpoint, which begin at `offset` of their source.
+struct StoredRows {
+  std::shared_ptr<const ByteSource> source;
+  std::size_t offset;
+  DType dtype;
+  std::int64_t rows;
+  std::int64_t cols;
 
-/// Prepares every weight that the config asks for. Throws CheckpointError naming a canonical
-/// weight that is missing or whose shape is not the config's.
+  std::size_t bytes() const { return static_cast<std::size_t>(rows * cols) * size_of(dtype); }
+};
+
+/// Canonical name -> its rows, one range below the other. "<linear>.bias" for biases.
+using WeightMap = std::map<std::string, std::vector<StoredRows>>;
+
+/// Called after each weight with the bytes read so far, of all that the config asks for; may throw
+/// to stop.
+using LoadProgress = std::function<void(std::size_t bytes)>;
+
+/// Prepares every weight that the config asks for; a source is open while a weight that reads it is
+/// prepared. Throws CheckpointError naming a canonical weight that is missing or whose shape is not
+/// the config's.
 InternVLWeights prepare_weights(const InternVLConfig& config, DType dtype, const Backend& backend,
-                                const WeightMap& sources, const ReleaseBytes& release);
+                                const WeightMap& stored, const LoadProgress& progress);
 
 }  // namespace internvl

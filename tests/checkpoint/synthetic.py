@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from internvl_native._core import MappedFile
 from internvl_native.checkpoint import Checkpoint, RowRange, open_checkpoint
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -148,6 +149,7 @@ def read_rows(ranges: list[RowRange]) -> Array:
     parts = []
     for part in ranges:
         dtype = np.dtype(NUMPY[part.dtype])
-        data = part.file.read(part.offset, part.rows * part.cols * dtype.itemsize)
+        assert isinstance(part.source, MappedFile)
+        data = part.source.read(part.offset, part.rows * part.cols * dtype.itemsize)
         parts.append(np.frombuffer(data, dtype).reshape(part.rows, part.cols))
     return np.concatenate(parts)

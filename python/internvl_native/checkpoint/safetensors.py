@@ -50,6 +50,14 @@ class StoredTensor(NamedTuple):
     """As the format spells it: "BF16", "F16", "F32", ..."""
     shape: tuple[int, ...]
 
+    @property
+    def path(self) -> str:
+        """Of the file."""
+        return self.file.path
+
+    def location(self) -> tuple[MappedFile, int]:
+        return self.file, self.offset
+
     def read(self) -> npt.NDArray[Any]:
         """A read-only copy of the values; bfloat16, which numpy lacks, as its uint16 bits.
 
@@ -57,7 +65,9 @@ class StoredTensor(NamedTuple):
         """
         if self.dtype not in _NUMPY:
             raise ValueError(f"numpy has no dtype for the values of a {self.dtype} tensor")
-        data = self.file.read(self.offset, prod(self.shape) * DTYPE_BITS[self.dtype] // 8)
+        size = prod(self.shape) * DTYPE_BITS[self.dtype] // 8
+        data = self.file.read(self.offset, size)
+        self.file.release(self.offset, size)
         return np.frombuffer(data, _NUMPY[self.dtype]).reshape(self.shape)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from internvl_native._core import CheckpointError, MappedFile
+from internvl_native._core import ByteSource, CheckpointError
 from internvl_native.checkpoint.intern_vit import LAYER_PREFIX, vision_layer, vision_model
 from internvl_native.checkpoint.internlm2 import INTERNLM2
 from internvl_native.checkpoint.llama import LLAMA
@@ -27,11 +27,11 @@ _MAX_LISTED = 8
 
 
 class RowRange(NamedTuple):
-    """Consecutive rows of a row-major matrix in a mapped file (C++ RowRange)."""
+    """Consecutive rows of a row-major matrix in a checkpoint (C++ StoredRows)."""
 
-    file: MappedFile
+    source: ByteSource
     offset: int
-    """Bytes from the beginning of the file to the first of these rows; any alignment."""
+    """Bytes from the beginning of the source to the first of these rows; any alignment."""
     dtype: str
     """"float32", "bfloat16" or "float16"."""
     rows: int
@@ -129,7 +129,7 @@ def _check_tensors(table: Table, checkpoint: Checkpoint) -> None:
     problems = []
     for rows in {rows.tensor: rows for all_ in table.values() for rows in all_}.values():
         tensor = checkpoint.tensors.get(rows.tensor)
-        where = f"{tensor.file.path if tensor else checkpoint.path}: tensor {rows.tensor!r}"
+        where = f"{tensor.path if tensor else checkpoint.path}: tensor {rows.tensor!r}"
         if tensor is None:
             problems.append(f"{where}: expected shape {rows.shape}, got no such tensor")
         elif tensor.shape != rows.shape:
@@ -149,7 +149,8 @@ def _check_tensors(table: Table, checkpoint: Checkpoint) -> None:
 def _row_ranges(rows: TensorRows, checkpoint: Checkpoint) -> list[RowRange]:
     tensor = checkpoint.tensors[rows.tensor]
     dtype, row_bytes = WEIGHT_DTYPES[tensor.dtype], rows.cols * DTYPE_BITS[tensor.dtype] // 8
+    source, offset = tensor.location()
     return [
-        RowRange(tensor.file, tensor.offset + part.start * row_bytes, dtype, len(part), rows.cols)
+        RowRange(source, offset + part.start * row_bytes, dtype, len(part), rows.cols)
         for part in (rows.ranges() if rows.ranges else [range(rows.rows)])
     ]
