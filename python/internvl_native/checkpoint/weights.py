@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from internvl_native._core import ByteSource, CheckpointError
+from internvl_native._core import CheckpointError
 from internvl_native.checkpoint.intern_vit import LAYER_PREFIX, vision_layer, vision_model
 from internvl_native.checkpoint.internlm2 import INTERNLM2
 from internvl_native.checkpoint.llama import LLAMA
@@ -19,6 +19,9 @@ from internvl_native.configuration import (
     InternVLChatConfig,
 )
 from internvl_native.core_config import core_config
+
+if TYPE_CHECKING:
+    from internvl_native._core import ByteSource
 
 logger = logging.getLogger(__name__)
 
