@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import internvl_native
 import pytest
+
+import internvl_native
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "api"
 DIRECTIVE = re.compile(r"^\.\. auto(?:class|function|exception):: (\w+)", re.MULTILINE)

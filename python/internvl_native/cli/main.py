@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import io
 import itertools
-import logging
 import os
 import sys
 from collections.abc import Sequence
 
 import internvl_native
+from internvl_native.cli.errors import UsageError, error_line
 
 COMMANDS = {
+    "chat": "ask about images, once or in a conversation",
     "tiles": "show the tiles that an image is cut into",
 }
 
@@ -62,8 +64,9 @@ def _run(command: str, argv: Sequence[str]) -> int:
     )
     module.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(format="%(message)s")
+    arguments = _parse(parser, argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # where a character has no place, its code does
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = module.run(arguments)
         sys.stdout.flush()  # a closed pipe shows here and not while the interpreter ends
@@ -73,6 +76,8 @@ def _run(command: str, argv: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except UsageError as error:
+        parser.error(str(error))
     except (OSError, ValueError, TypeError, IndexError, MemoryError) as error:
         if arguments.debug:
             raise
@@ -80,6 +85,8 @@ def _run(command: str, argv: Sequence[str]) -> int:
         return FAILURE
 
 
-def error_line(error: BaseException) -> str:
-    """What an exception says, or its type if it says nothing."""
-    return str(error) or type(error).__name__
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    try:
+        return parser.parse_intermixed_args(argv)  # options before, between and after arguments
+    except TypeError:  # which argparse cannot do where the rest of the line is another program's
+        return parser.parse_args(argv)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from internvl_native import AutoConfig, show_tiles
+from internvl_native import show_tiles
+from internvl_native.cli.loading import read_config
 from internvl_native.cli.options import add_max_num
 from internvl_native.core_config import num_image_token, tile_size
 from internvl_native.image_processing import tile_grid
@@ -21,6 +22,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options and help."""
+    parser.usage = "%(prog)s [options] IMAGE"
     parser.description = "Shows the tiles that an image is cut into, and the tokens they become."
     parser.epilog = EXAMPLES
     parser.add_argument("image", metavar="IMAGE")
@@ -36,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the grid, and draws it where `--output` says so."""
     side, tokens = 448, 256
     if arguments.model:
-        config = AutoConfig.from_pretrained(arguments.model)
+        config = read_config(arguments.model)
         side, tokens = tile_size(config), num_image_token(config)
     image = open_rgb(arguments.image)
     grid = tile_grid(image.size, 1, arguments.max_num, side, use_thumbnail=True)

@@ -1,0 +1,138 @@
+"""A conversation at the terminal."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from internvl_native import num_threads
+from internvl_native.cli import line_editing
+from internvl_native.cli.dialogue import Dialogue
+from internvl_native.cli.errors import error_line
+from internvl_native.cli.images import ImageLoader, TiledImage
+from internvl_native.cli.terminal import Style, printable
+
+HELP = {
+    "/image": "FILE|URL ...  add images, which the next question is about; alone: list them",
+    "/system": "[TEXT]       set the system message, or show it",
+    "/reset": "             forget the conversation and its images",
+    "/help": "              this list",
+    "/exit": "              leave, as Ctrl-D does",
+}
+KEYS = """\
+<image> in a question stands for a new image; without it, they come first. A line that ends with \\
+goes on in the next. Ctrl-C stops an answer."""
+
+
+def converse(dialogue: Dialogue, loader: ImageLoader, *, stream: bool) -> int:
+    """Reads questions and commands until Ctrl-D or /exit; returns the exit code 0."""
+    return _Session(dialogue, loader, stream).run()
+
+
+class _Session:
+    def __init__(self, dialogue: Dialogue, loader: ImageLoader, stream: bool) -> None:
+        self.dialogue = dialogue
+        self.loader = loader
+        self.stream = stream
+        self.style = Style(sys.stdout)
+
+    def run(self) -> int:
+        line_editing.enable(HELP)
+        self._greet()
+        while True:
+            try:
+                line = self._read()
+            except KeyboardInterrupt:
+                self._note("\nCtrl-D or /exit leaves")
+                continue
+            except EOFError:
+                print()
+                return 0
+            if line == "/exit":
+                return 0
+            try:
+                self._handle(line)
+            except KeyboardInterrupt:
+                self._note("\nstopped")
+            except (OSError, ValueError, MemoryError) as error:
+                print(self.style.red(printable(error_line(error))))
+
+    def _greet(self) -> None:
+        model = self.dialogue.model
+        threads = f"{num_threads()} thread{'s' if num_threads() > 1 else ''}"
+        name = Path(model.name_or_path).name
+        print(f"{self.style.bold(name)}  {model.dtype} on {model.backend}, {threads}")
+        self._note("Ask a question. /help lists the commands, Ctrl-D leaves.")
+        self._list_images()
+
+    def _read(self) -> str:
+        """One input, which may be several lines."""
+        lines = [input(self.style.prompt("> "))]
+        while lines[-1].endswith("\\"):
+            lines[-1] = lines[-1][:-1]
+            lines.append(input(self.style.prompt(". ")))
+        return "\n".join(lines).strip()
+
+    def _handle(self, line: str) -> None:
+        command, _, rest = line.partition(" ")
+        if command == "/image":
+            self._images(rest.strip())
+        elif command == "/system":
+            self._system(rest.strip())
+        elif command == "/reset":
+            self.dialogue.reset()
+            self._note("a new conversation")
+        elif command == "/help":
+            for name, text in HELP.items():
+                print(f"  {self.style.bold(name)} {text}")
+            self._note(KEYS)
+        elif re.fullmatch("/[a-z]+", command):
+            close = difflib.get_close_matches(command, HELP, n=1)
+            advice = f"did you mean {close[0]}?" if close else "/help lists the commands"
+            raise ValueError(f"no command {command}: {advice}")
+        elif line:
+            self._ask(line)
+
+    def _ask(self, question: str) -> None:
+        streamer = self.dialogue.streamer(sys.stdout if self.stream else None)
+        answer = self.dialogue.ask(question, streamer)
+        print("" if self.stream and streamer else printable(answer))
+        if streamer is not None:
+            self._note(streamer.summary())
+
+    def _images(self, text: str) -> None:
+        for name in _names(text):
+            self.dialogue.images.append(self.loader.load(name))
+        self._list_images()
+
+    def _list_images(self) -> None:
+        tokens = self.dialogue.model.num_image_token
+        for number, image in enumerate(self.dialogue.images, 1):
+            self._note(f"Image-{number}: {describe(image, tokens)}")
+
+    def _system(self, text: str) -> None:
+        if text:
+            self.dialogue.model.system_message = text
+        print(printable(self.dialogue.model.system_message))
+
+    def _note(self, text: str) -> None:
+        print(self.style.dim(text))
+
+
+def describe(image: TiledImage, num_image_token: int) -> str:
+    """Such as "photo.jpg, 13 tiles, 3328 tokens"."""
+    tiles = f"{image.tiles} tile{'s' if image.tiles > 1 else ''}"
+    return f"{image.name}, {tiles}, {image.tiles * num_image_token} tokens"
+
+
+def _names(text: str) -> list[str]:
+    """File names as typed or dragged into the terminal, which quotes them for a shell."""
+    if Path(text).expanduser().is_file():
+        return [text]
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return [text]

@@ -1,0 +1,37 @@
+"""Runs `internvl-native` as a user does: in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import internvl_native
+
+COMMAND = [sys.executable, "-m", "internvl_native"]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's, without what changes the colours, and with these variables.
+
+    The package is found in any working directory.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    package = str(Path(internvl_native.__file__).parents[1])
+    return {**inherited, "TERM": "xterm-256color", "PYTHONPATH": package, **variables}
+
+
+def run(
+    *arguments: object, stdin: str | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What the command printed, and its exit code; without `stdin` there is none to read."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        input="" if stdin is None else stdin,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        env=environment(PYTHONIOENCODING="utf-8"),
+        cwd=cwd,
+    )
