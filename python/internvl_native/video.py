@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VideoSource = Union[str, "os.PathLike[str]", Sequence[ImageSource], "NDArray[np.uint8]"]
 
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 _ANIMATION_SUFFIXES = frozenset({".gif", ".webp", ".png", ".apng"})
 
 
@@ -91,8 +91,8 @@ def _open_frames(video: VideoSource) -> Iterator[Frames]:
         return
     path = Path(video)
     if path.is_dir():
-        names = [f.name for f in path.iterdir() if f.suffix.lower() in _IMAGE_SUFFIXES]
-        yield _Images([path / name for name in sorted(names, key=_natural_order)])
+        names = [f.name for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES]
+        yield _Images([path / name for name in sorted(names, key=natural_order)])
     elif not path.is_file():
         raise FileNotFoundError(f"video_path: no such file or folder: {path}")
     elif path.suffix.lower() in _ANIMATION_SUFFIXES:
@@ -136,7 +136,8 @@ class _Animation:
             yield self._image
 
 
-def _natural_order(name: str) -> list[tuple[int, str]]:
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """A key to sort file names by."""
     # "frame2.jpg" comes before "frame10.jpg"; splitting at numbers puts them at odd places
     parts = re.split(r"([0-9]+)", name)
     return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import io
-import os
 import time
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from internvl_native import ImageError, InternVLChatConfig, load_image
 from internvl_native.core_config import tile_size
@@ -43,14 +44,17 @@ class ImageLoader:
     max_num: int
 
     def load(self, name: str) -> TiledImage:
-        """The image in a file or at an http(s) URL. Raises OSError and ValueError."""
-        pixel_values = load_image(
-            fetch(name) if is_url(name) else os.path.expanduser(name),
-            input_size=tile_size(self.config),
-            max_num=self.max_num,
-            use_thumbnail=self.config.use_thumbnail,
-            return_tensors="np",
-        )
+        """The image in a file or at an http(s) URL. Raises OSError."""
+        try:
+            pixel_values = load_image(
+                fetch(name) if is_url(name) else name,
+                input_size=tile_size(self.config),
+                max_num=self.max_num,
+                use_thumbnail=self.config.use_thumbnail,
+                return_tensors="np",
+            )
+        except Image.DecompressionBombError as error:
+            raise ImageError(f"{name}: {error}") from error
         return TiledImage(name, pixel_values)
 
 

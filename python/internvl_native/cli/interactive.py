@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shlex
 import sys
@@ -130,9 +131,10 @@ def describe(image: TiledImage, num_image_token: int) -> str:
 
 def _names(text: str) -> list[str]:
     """File names as typed or dragged into the terminal, which quotes them for a shell."""
-    if Path(text).expanduser().is_file():
-        return [text]
+    path = os.path.expanduser(text)
+    if os.path.isfile(path):
+        return [path]
     try:
-        return shlex.split(text)
+        return [os.path.expanduser(name) for name in shlex.split(text)]
     except ValueError:
-        return [text]
+        return [path]

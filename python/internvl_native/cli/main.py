@@ -16,6 +16,7 @@ from internvl_native.cli.errors import UsageError, error_line
 
 COMMANDS = {
     "chat": "ask about images, once or in a conversation",
+    "describe": "ask the same about many images, into a JSONL file",
     "tiles": "show the tiles that an image is cut into",
 }
 
