@@ -97,6 +97,40 @@ py::array_t<float> vision_forward(const InternVL& model, const py::array& pixel_
   return hidden;
 }
 
+py::array_t<float> vision_encode(const InternVL& model, const FloatArray& pixel_embeds,
+                                 py::object observer) {
+  const std::int64_t width = model.config().vision.hidden_size;
+  check(pixel_embeds.ndim() == 3 && pixel_embeds.size() > 0 && pixel_embeds.shape(2) == width,
+        "pixel_embeds: expected (tiles, tokens, ", width, "), got ",
+        py::str(pixel_embeds.attr("shape")).cast<std::string>());
+  const std::int64_t tokens = pixel_embeds.shape(1);
+  py::array_t<float> hidden({pixel_embeds.shape(0), pixel_embeds.shape(1), pixel_embeds.shape(2)});
+  std::copy_n(pixel_embeds.data(), pixel_embeds.size(), hidden.mutable_data());
+  const Tensor out =
+      matrix(hidden.mutable_data(), DType::kFloat32, pixel_embeds.shape(0) * tokens, width);
+  const Observer observe = python_observer(std::move(observer));
+  const py::gil_scoped_release unlocked;
+  model.vision_encode(out, tokens, observe, check_signals);
+  return hidden;
+}
+
+py::array_t<float> project(const InternVL& model, const FloatArray& shuffled) {
+  const VisionConfig& vision = model.config().vision;
+  const std::int64_t factor = model.config().downsample_factor;
+  const std::int64_t in = vision.hidden_size * factor * factor;
+  const std::int64_t out = model.config().decoder.hidden_size;
+  check(shuffled.ndim() == 2 && shuffled.size() > 0 && shuffled.shape(1) == in,
+        "mlp1: expected rows of ", in, " values, got ",
+        py::str(shuffled.attr("shape")).cast<std::string>());
+  const std::int64_t rows = shuffled.shape(0);
+  py::array_t<float> features({rows, out});
+  const Tensor input = matrix(const_cast<float*>(shuffled.data()), DType::kFloat32, rows, in);
+  const Tensor output = matrix(features.mutable_data(), DType::kFloat32, rows, out);
+  const py::gil_scoped_release unlocked;
+  model.project(output, input);
+  return features;
+}
+
 std::unique_ptr<ChatSession> start_session(
     std::shared_ptr<InternVL> model, const py::array_t<std::int32_t, py::array::c_style>& input_ids,
     const py::array_t<std::uint8_t, py::array::c_style>& attention_mask,
@@ -166,6 +200,11 @@ void bind_model(py::module_& module) {
       .def("vision_forward", &vision_forward, py::arg("pixel_values"), py::arg("dtype"),
            py::arg("layers"), py::arg("observer") = py::none(),
            "Output of vision layer `layers` (0: the embeddings), float32 (tiles, tokens, C).")
+      .def("vision_encode", &vision_encode, py::arg("pixel_embeds"),
+           py::arg("observer") = py::none(),
+           "All vision layers on embeddings, float32 (tiles, tokens, C) -> the same shape.")
+      .def("project", &project, py::arg("shuffled"),
+           "mlp1 of pixel-shuffled rows, float32 (rows, C / downsample_ratio^2) -> (rows, L).")
       .def("session", &start_session, py::arg("input_ids"), py::arg("attention_mask"),
            py::arg("features"), py::arg("image_token_id"), py::arg("observer") = py::none(),
            "A batch of prompts for the generation loop: int32 (batch, length), uint8 mask of the\n"

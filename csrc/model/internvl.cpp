@@ -27,7 +27,7 @@ void InternVL::extract_feature(Tensor features, const PixelValues& pixels, const
   const std::int64_t vision_tokens = vision_.tokens(pixels);
   const std::int64_t tokens = tokens_per_tile(pixels);
   const std::int64_t width = config_.vision.hidden_size;
-  const std::int64_t chunk = std::min(pixels.tiles, vision_.tiles_per_pass(pixels));
+  const std::int64_t chunk = std::min(pixels.tiles, vision_.tiles_per_pass(vision_tokens));
   const Buffer storage = backend_->allocate(chunk * vision_tokens * width * sizeof(float));
   for (std::int64_t first = 0; first < pixels.tiles; first += chunk) {
     const std::int64_t count = std::min(chunk, pixels.tiles - first);
@@ -42,12 +42,20 @@ void InternVL::vision_forward(Tensor hidden, const PixelValues& pixels, std::int
                               const Observer& observer,
                               const CheckInterrupt& check_interrupt) const {
   const std::int64_t tokens = vision_.tokens(pixels);
-  const std::int64_t chunk = vision_.tiles_per_pass(pixels);
+  const std::int64_t chunk = vision_.tiles_per_pass(tokens);
   for (std::int64_t first = 0; first < pixels.tiles; first += chunk) {
     const std::int64_t count = std::min(chunk, pixels.tiles - first);
     vision_.forward(hidden.slice_rows(first * tokens, count * tokens), pixels.slice(first, count),
                     layers, observer, check_interrupt);
   }
+}
+
+void InternVL::vision_encode(Tensor hidden, std::int64_t tokens, const Observer& observer,
+                             const CheckInterrupt& check_interrupt) const {
+  const std::int64_t chunk = vision_.tiles_per_pass(tokens) * tokens;
+  for (std::int64_t first = 0; first < hidden.rows; first += chunk)
+    vision_.encode(hidden.slice_rows(first, std::min(chunk, hidden.rows - first)), tokens,
+                   config_.vision.num_hidden_layers, observer, check_interrupt);
 }
 
 }  // namespace internvl

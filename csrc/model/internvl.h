@@ -40,6 +40,13 @@ class InternVL {
   void vision_forward(Tensor hidden, const PixelValues& pixels, std::int64_t layers,
                       const Observer& observer, const CheckInterrupt& check_interrupt) const;
 
+  /// hidden (tiles * tokens, C) float32: the embeddings become the output of the last layer.
+  void vision_encode(Tensor hidden, std::int64_t tokens, const Observer& observer,
+                     const CheckInterrupt& check_interrupt) const;
+
+  /// features (rows, L) float32 = mlp1 of pixel-shuffled rows (rows, C / downsample_ratio^2).
+  void project(Tensor features, Tensor shuffled) const { projector_.project(features, shuffled); }
+
  private:
   const InternVLConfig config_;
   const DType dtype_;

@@ -22,6 +22,9 @@ class Projector {
   /// The observer sees "pixel_shuffle" and "vit_embeds".
   void forward(Tensor features, Tensor hidden, std::int64_t tiles, const Observer& observer) const;
 
+  /// features (rows, L) float32 = mlp1 of pixel-shuffled rows, float32.
+  void project(Tensor features, Tensor shuffled) const;
+
  private:
   const InternVLConfig& config_;
   const ProjectorWeights& weights_;

@@ -30,11 +30,11 @@ std::int64_t VisionTransformer::tokens(const PixelValues& pixels) const {
   return 1 + (pixels.height / config_.patch_size) * (pixels.width / config_.patch_size);
 }
 
-std::int64_t VisionTransformer::tiles_per_pass(const PixelValues& pixels) const {
+std::int64_t VisionTransformer::tiles_per_pass(std::int64_t tokens) const {
   const std::int64_t row_bytes =
       4 * config_.hidden_size + static_cast<std::int64_t>(size_of(activation_)) *
                                     (5 * config_.hidden_size + config_.intermediate_size);
-  return std::max<std::int64_t>(1, kWorkspaceBytes / (row_bytes * tokens(pixels)));
+  return std::max<std::int64_t>(1, kWorkspaceBytes / (row_bytes * tokens));
 }
 
 void VisionTransformer::embed(Tensor hidden, const PixelValues& pixels) const {
@@ -69,6 +69,14 @@ void VisionTransformer::embed(Tensor hidden, const PixelValues& pixels) const {
 void VisionTransformer::forward(Tensor hidden, const PixelValues& pixels, std::int64_t layers,
                                 const Observer& observer,
                                 const CheckInterrupt& check_interrupt) const {
+  embed(hidden, pixels);
+  if (observer) observer("vit.embeddings", hidden);
+  encode(hidden, hidden.rows / pixels.tiles, layers, observer, check_interrupt);
+}
+
+void VisionTransformer::encode(Tensor hidden, std::int64_t tokens, std::int64_t layers,
+                               const Observer& observer,
+                               const CheckInterrupt& check_interrupt) const {
   const std::int64_t rows = hidden.rows;
   const std::int64_t width = config_.hidden_size;
   const std::int64_t heads = config_.num_attention_heads;
@@ -83,8 +91,6 @@ void VisionTransformer::forward(Tensor hidden, const PixelValues& pixels, std::i
   const Tensor mlp = matrix(mlp_storage.data(), activation_, rows, config_.intermediate_size);
   const Tensor context = normed;  // the normed input is dead once qkv is made
 
-  embed(hidden, pixels);
-  if (observer) observer("vit.embeddings", hidden);
   for (std::int64_t i = 0; i < layers; ++i) {
     check_interrupt();
     const VisionLayerWeights& layer = weights_.layers[i];
@@ -96,7 +102,7 @@ void VisionTransformer::forward(Tensor hidden, const PixelValues& pixels, std::i
       backend_.norm(q, q, layer.q_norm);
       backend_.norm(k, k, layer.k_norm);
     }
-    backend_.attention(context, qkv, rows / pixels.tiles, heads, config_.attention_scale());
+    backend_.attention(context, qkv, tokens, heads, config_.attention_scale());
     backend_.linear_add(hidden, context, layer.proj, layer.ls1.storage.as<float>());
 
     backend_.norm(normed, hidden, layer.norm2);

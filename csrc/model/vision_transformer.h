@@ -33,13 +33,17 @@ class VisionTransformer {
   /// the model cannot take.
   std::int64_t tokens(const PixelValues& pixels) const;
 
-  /// Tiles that one forward() takes, so that its workspace stays bounded.
-  std::int64_t tiles_per_pass(const PixelValues& pixels) const;
+  /// Tiles of `tokens` rows that one forward() takes, so that its workspace stays bounded.
+  std::int64_t tiles_per_pass(std::int64_t tokens) const;
 
   /// hidden (tiles * tokens, C) float32 = output of layer `layers` (0: the embeddings).
   /// The observer sees "vit.embeddings" and "vit.layer1" ... "vit.layer<layers>".
   void forward(Tensor hidden, const PixelValues& pixels, std::int64_t layers,
                const Observer& observer, const CheckInterrupt& check_interrupt) const;
+
+  /// hidden (tiles * tokens, C) float32: the embeddings become the output of layer `layers`.
+  void encode(Tensor hidden, std::int64_t tokens, std::int64_t layers, const Observer& observer,
+              const CheckInterrupt& check_interrupt) const;
 
  private:
   void embed(Tensor hidden, const PixelValues& pixels) const;

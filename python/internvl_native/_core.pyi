@@ -143,6 +143,10 @@ class InternVL(metaclass=type):
     def vision_forward(
         self, pixel_values: NDArray[Any], dtype: str, layers: int, observer: _Observer | None = None
     ) -> NDArray[np.float32]: ...
+    def vision_encode(
+        self, pixel_embeds: NDArray[np.float32], observer: _Observer | None = None
+    ) -> NDArray[np.float32]: ...
+    def project(self, shuffled: NDArray[np.float32]) -> NDArray[np.float32]: ...
     def session(
         self,
         input_ids: NDArray[np.int32],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 
 from internvl_native import _core
 from internvl_native.checkpoint.loader import Checkpoint
-from internvl_native.checkpoint.weights import weight_map
+from internvl_native.checkpoint.weights import parameter_tensors, weight_map
 from internvl_native.configuration import InternVisionConfig, InternVLChatConfig
 from internvl_native.core_config import core_config
+from internvl_native.parameters import ModuleTree, module_tree
 
 
 class Engine:
@@ -32,6 +34,11 @@ class Engine:
         """Loads the weights again where ``dtype`` is another one."""
         if dtype != self.core.dtype:
             self.core = self._load(dtype)
+
+    @cached_property
+    def tree(self) -> ModuleTree:
+        """The model's parameters and modules."""
+        return module_tree(parameter_tensors(self.config, self.checkpoint))
 
     def _load(self, dtype: str) -> _core.InternVL:
         weights = weight_map(self.config, self.checkpoint)

@@ -7,6 +7,7 @@ the argument, what was expected and what came.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Callable
 
 import numpy as np
@@ -21,7 +22,7 @@ from internvl_native.engine import Engine
 from internvl_native.generation import prepare_generation
 from internvl_native.pretrained_model import PretrainedModel
 from internvl_native.streamers import ended_on_error
-from internvl_native.vision import VisionModel
+from internvl_native.vision import InternVisionModel, Projector
 
 
 class InternVLChatModel(PretrainedModel, ChatMethods):
@@ -66,10 +67,17 @@ class InternVLChatModel(PretrainedModel, ChatMethods):
 
     # ---- images
 
-    @property
-    def vision_model(self) -> VisionModel:
+    @cached_property
+    def vision_model(self) -> InternVisionModel:
         """The vision tower by itself: ``model.vision_model(pixel_values).last_hidden_state``."""
-        return VisionModel(self._core, self.config.vision_config)
+        tree: Any = self._tree["vision_model"]
+        return InternVisionModel(self.config.vision_config, self._engine, tree)
+
+    @cached_property
+    def mlp1(self) -> Projector:
+        """What follows the pixel shuffle: ``model.mlp1(vit_embeds)``."""
+        tree: Any = self._tree["mlp1"]
+        return Projector(self._engine, tree)
 
     def extract_feature(self, pixel_values: Any) -> Any:
         """Image features: (tiles, 3, S, S) -> (tiles, ``num_image_token``, hidden_size).

@@ -25,6 +25,8 @@ class PretrainedConfig:
     """
 
     model_type: ClassVar[str] = ""
+    model_class: ClassVar[str] = ""
+    """Name of the class of the models that have such a config."""
 
     # The attributes that transformers gives to every config and that callers of this family read.
     architectures: list[str] | None = None
@@ -151,8 +153,10 @@ class PretrainedConfig:
         from internvl_native.checkpoint.resolve import CONFIG_FILES, resolve_checkpoint
 
         location = {name: kwargs.pop(name) for name in _LOCATION_ARGUMENTS if name in kwargs}
-        path = Path(pretrained_model_name_or_path)
-        if not path.is_file():
+        is_path = isinstance(pretrained_model_name_or_path, (str, os.PathLike))
+        if is_path and Path(pretrained_model_name_or_path).is_file():
+            path = Path(pretrained_model_name_or_path)
+        else:
             where = {name: location[name] for name in _RESOLVE_ARGUMENTS if name in location}
             folder = resolve_checkpoint(pretrained_model_name_or_path, files=CONFIG_FILES, **where)
             path = folder / (location.get("subfolder") or "") / CONFIG_NAME

@@ -1,17 +1,17 @@
-"""The vision tower by itself: hidden states of InternViT."""
+"""The vision tower: hidden states of InternViT, alone or inside a chat model."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from internvl_native import _core, arrays
+from internvl_native import arrays
+from internvl_native.configuration import InternVisionConfig
 from internvl_native.model_output import ModelOutput
-
-if TYPE_CHECKING:
-    from internvl_native.configuration import InternVisionConfig
+from internvl_native.module import NumberedModules
+from internvl_native.pretrained_model import PretrainedModel
 
 
 class VisionOutput(ModelOutput):
@@ -19,54 +19,75 @@ class VisionOutput(ModelOutput):
 
     last_hidden_state: (tiles, tokens, C), row 0 the class token. pooler_output: (tiles, C), that
     row. hidden_states: with ``output_hidden_states``, the embeddings and each layer's output.
+    attentions: None.
     """
 
-    _fields = ("last_hidden_state", "pooler_output", "hidden_states")
+    _fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
 
 
-class VisionModel:
-    """``model.vision_model``: callable as the reference's ``InternVisionModel``."""
+class InternVisionModel(PretrainedModel):
+    """InternViT: pixels to hidden states.
 
-    def __init__(self, core: _core.InternVL, config: InternVisionConfig) -> None:
-        self.config = config
-        self._core = core
+    Made by :meth:`from_pretrained` from a standalone checkpoint
+    (``OpenGVLab/InternViT-6B-448px-V1-5``) or from the vision part of a chat checkpoint, and by
+    ``model.vision_model`` of a chat model, which it then shares the weights of. Source:
+    ``modeling_intern_vit.py`` of OpenGVLab/InternVL.
+    """
 
-    @property
-    def dtype(self) -> Any:
-        return arrays.public_dtype(self._core.dtype)
+    config: InternVisionConfig
+    config_class = InternVisionConfig
+    _no_split_modules = ("InternVisionEncoderLayer",)
 
-    @property
-    def device(self) -> Any:
-        return arrays.cpu_device()
-
-    def __call__(
+    def forward(
         self,
         pixel_values: Any = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        pixel_embeds: Any = None,
     ) -> Any:
-        """Runs all layers on (tiles, 3, height, width) of any float dtype.
+        """Runs all layers.
 
-        Returns a :class:`VisionOutput` of torch tensors in the model's dtype if the pixels are a
-        tensor, else of float32 arrays; with ``return_dict=False`` the tuple
-        (last_hidden_state, pooler_output[, hidden_states]).
+        Args:
+            pixel_values: (tiles, 3, height, width) of any float dtype, normalised.
+            output_hidden_states: also return the embeddings and every layer's output; the
+                configuration's value if left out.
+            return_dict: False for a tuple; the configuration's value if left out.
+            pixel_embeds: (tiles, tokens, C), embeddings to start from instead of pixels.
+
+        Returns:
+            a :class:`VisionOutput` of torch tensors in the model's dtype if a tensor came, else of
+            float32 arrays; or the tuple (last_hidden_state, pooler_output[, hidden_states]).
 
         Raises:
-            ValueError: ``pixel_values`` are missing or not normalised floats of four dimensions.
+            ValueError: neither pixels nor embeddings, or not of the shape or kind that they need.
         """
-        if pixel_values is None:
-            raise ValueError("pixel_values: expected (tiles, 3, height, width), got None")
-        pixels, dtype = arrays.pixel_array(pixel_values)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if return_dict is None:
+            return_dict = self.config.use_return_dict
         layers: dict[str, list[npt.NDArray[np.float32]]] = {}
 
         def keep(name: str, value: npt.NDArray[np.float32]) -> None:
             layers.setdefault(name, []).append(value)
 
         observer = keep if output_hidden_states else None
-        last = self._core.vision_forward(pixels, dtype, self.config.num_hidden_layers, observer)
+        core, example = self._core, pixel_values if pixel_embeds is None else pixel_embeds
+        if pixel_embeds is not None:
+            embeds = arrays.float_array(pixel_embeds, "pixel_embeds")
+            if output_hidden_states:
+                keep("vit.embeddings", embeds)
+            last = core.vision_encode(embeds, observer)
+        elif pixel_values is not None:
+            pixels, dtype = arrays.pixel_array(pixel_values)
+            depth = self._vision_config.num_hidden_layers
+            last = core.vision_forward(pixels, dtype, depth, observer)
+        else:
+            raise ValueError(
+                "pixel_values: expected (tiles, 3, height, width), or pixel_embeds, got neither"
+            )
 
         def public(array: npt.NDArray[np.float32]) -> Any:
-            return arrays.like(array, pixel_values, self._core.dtype)
+            return arrays.like(array, example, core.dtype)
 
         hidden_states = tuple(
             public(np.concatenate(chunks).reshape(last.shape)) for chunks in layers.values()
@@ -76,4 +97,42 @@ class VisionModel:
             pooler_output=public(last[:, 0].copy()),
             hidden_states=hidden_states or None,
         )
-        return output.to_tuple() if return_dict is False else output
+        return output if return_dict else output.to_tuple()
+
+    __call__ = forward
+
+    @property
+    def _vision_config(self) -> InternVisionConfig:
+        """What the weights were loaded with, whatever became of ``config``."""
+        loaded = self._engine.config
+        return loaded if isinstance(loaded, InternVisionConfig) else loaded.vision_config
+
+    def get_input_embeddings(self) -> Any:
+        """The parameters of the patch, class and position embeddings."""
+        return self.embeddings
+
+    def __repr__(self) -> str:
+        config = self.config
+        return (
+            f"InternVisionModel(name_or_path={self.name_or_path!r}, dtype={self._core.dtype}, "
+            f"backend={self.backend}, image_size={config.image_size}, "
+            f"num_hidden_layers={config.num_hidden_layers}, hidden_size={config.hidden_size})"
+        )
+
+
+class Projector(NumberedModules):
+    """``model.mlp1``: from pixel-shuffled vision rows to rows of the language model's width."""
+
+    def forward(self, vit_embeds: Any) -> Any:
+        """(..., C / downsample_ratio^2) -> (..., hidden_size).
+
+        Returns a torch tensor in the model's dtype for a tensor, else a float32 array. ValueError
+        for rows of another width.
+        """
+        rows = arrays.float_array(vit_embeds, "vit_embeds")
+        core = self._engine.core
+        projected = core.project(rows.reshape(-1, rows.shape[-1] if rows.ndim else 1))
+        shaped = projected.reshape(*rows.shape[:-1], projected.shape[-1])
+        return arrays.like(shaped, vit_embeds, core.dtype)
+
+    __call__ = forward

@@ -13,7 +13,7 @@ from internvl_native.configuration import InternVisionConfig, InternVLChatConfig
 from internvl_native.dtypes import torch_dtype_of
 
 DATA = Path(__file__).parents[1] / "data"
-MODEL = "InternVLChatModel"
+MODEL = InternVLChatConfig
 
 
 def test_what_is_honoured() -> None:
@@ -106,4 +106,4 @@ def test_a_config_that_is_passed() -> None:
     with pytest.raises(ValueError, match="config: expected a config of model_type internvl_chat"):
         load_config(DATA, load_options({"config": 3}), MODEL)
     vision = InternVisionConfig()
-    assert load_config(DATA, load_options({"config": vision}), "InternVisionModel") == vision
+    assert load_config(DATA, load_options({"config": vision}), InternVisionConfig) == vision

@@ -85,7 +85,7 @@ MISUSE: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "pickle": (lambda: pickle.dumps(MODEL), TypeError, "cannot be copied or pickled"),
     "deepcopy": (lambda: copy.deepcopy(MODEL), TypeError, "cannot be copied or pickled"),
     "model of None": (
-        lambda: AutoModel.from_pretrained(None),  # type: ignore[call-overload]
+        lambda: AutoModel.from_pretrained(None),  # type: ignore[arg-type]
         TypeError,
         "pretrained_model_name_or_path: .*got NoneType",
     ),

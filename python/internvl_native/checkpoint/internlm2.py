@@ -30,13 +30,13 @@ def _layer(config: DecoderConfig) -> Table:
     ranges = partial(_split_wqkv, config)
     qkv = linear("qkv", "attention.wqkv", qkv_rows, hidden_size, bias=config.has_attention_bias)
     return {
-        **norm("attention_norm", "attention_norm", hidden_size, bias=False),
         **{name: [rows._replace(ranges=ranges) for rows in all_] for name, all_ in qkv.items()},
         **linear("wo", "attention.wo", hidden_size, hidden_size, bias=config.has_attention_bias),
-        **norm("ffn_norm", "ffn_norm", hidden_size, bias=False),
         **linear("gate", "feed_forward.w1", intermediate_size, hidden_size, bias=False),
         **linear("up", "feed_forward.w3", intermediate_size, hidden_size, bias=False),
         **linear("down", "feed_forward.w2", hidden_size, intermediate_size, bias=False),
+        **norm("attention_norm", "attention_norm", hidden_size, bias=False),
+        **norm("ffn_norm", "ffn_norm", hidden_size, bias=False),
     }
 
 

@@ -28,7 +28,6 @@ def _layer(config: DecoderConfig) -> Table:
     key_value_size = config.num_key_value_heads * head_dim(config)
     bias = config.has_attention_bias
     return {
-        **norm("attention_norm", "input_layernorm", hidden_size, bias=False),
         **stacked(
             "qkv",
             linear("q", "self_attn.q_proj", hidden_size, hidden_size, bias=bias),
@@ -36,10 +35,11 @@ def _layer(config: DecoderConfig) -> Table:
             linear("v", "self_attn.v_proj", key_value_size, hidden_size, bias=bias),
         ),
         **linear("wo", "self_attn.o_proj", hidden_size, hidden_size, bias=bias),
-        **norm("ffn_norm", "post_attention_layernorm", hidden_size, bias=False),
         **linear("gate", "mlp.gate_proj", intermediate_size, hidden_size, bias=False),
         **linear("up", "mlp.up_proj", intermediate_size, hidden_size, bias=False),
         **linear("down", "mlp.down_proj", hidden_size, intermediate_size, bias=False),
+        **norm("attention_norm", "input_layernorm", hidden_size, bias=False),
+        **norm("ffn_norm", "post_attention_layernorm", hidden_size, bias=False),
     }
 
 

@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from internvl_native.configuration import CONFIGS, AutoConfig
+from internvl_native.configuration import (
+    CONFIGS,
+    AutoConfig,
+    InternVisionConfig,
+    InternVLChatConfig,
+)
 from internvl_native.dtypes import is_auto, parse_dtype, torch_dtype_of
 from internvl_native.pretrained_config import PretrainedConfig
 
@@ -106,23 +111,25 @@ def load_options(kwargs: dict[str, Any]) -> LoadOptions:
     return LoadOptions(**known, others=others)
 
 
-def load_config(folder: Path, options: LoadOptions, model_class: str) -> Any:
+def load_config(folder: Path, options: LoadOptions, config_class: type[PretrainedConfig]) -> Any:
     """The config to load the checkpoint in `folder` with: a copy of `config=`, or its config.json.
+    A chat model's gives its vision part for an `InternVisionConfig`.
 
     As in transformers, other keyword arguments replace attributes of a config that was read, not
     of one passed as an object; and `torch_dtype` is noted in the config. Raises TypeError for
-    names that are no attributes, and as `AutoConfig.from_pretrained` does.
+    names that are no attributes, ValueError for a config of another class, and as
+    `AutoConfig.from_pretrained` does.
     """
     given = options.config
     if given is None or isinstance(given, (str, os.PathLike)):
         where = options.location if given else {}
-        config = AutoConfig.from_pretrained(given or folder, **where)
+        config = _of_class(AutoConfig.from_pretrained(given or folder, **where), config_class)
         unknown = config.override(options.others)
     else:
-        config, unknown = _as_config(given), options.others
+        config, unknown = _of_class(as_config(given), config_class), options.others
     if unknown:
         raise TypeError(
-            f"{model_class}.from_pretrained() got an unexpected keyword argument "
+            f"{config_class.model_class}.from_pretrained() got an unexpected keyword argument "
             f"{next(iter(unknown))!r}"
         )
     if options.torch_dtype is not None and not is_auto(options.torch_dtype):
@@ -130,7 +137,18 @@ def load_config(folder: Path, options: LoadOptions, model_class: str) -> Any:
     return config
 
 
-def _as_config(given: Any) -> PretrainedConfig:
+def _of_class(config: PretrainedConfig, config_class: type[PretrainedConfig]) -> PretrainedConfig:
+    if config_class is InternVisionConfig and isinstance(config, InternVLChatConfig):
+        config = config.vision_config
+    if not isinstance(config, config_class):
+        raise ValueError(
+            f"{config.name_or_path}: expected a checkpoint of model_type "
+            f"{config_class.model_type}, got {config.model_type}"
+        )
+    return config
+
+
+def as_config(given: Any) -> PretrainedConfig:
     """A config of this package; that of the reference's own code gives its values."""
     if isinstance(given, PretrainedConfig):
         return copy.deepcopy(given)

@@ -1,6 +1,7 @@
 """How tables describe a family: a canonical weight is a concatenation of row ranges of tensors.
 
-A table maps canonical names to `TensorRows`. It is all that a new decoder family needs besides
+A table maps canonical names to `TensorRows`, in the order in which the reference's modules list
+their parameters. It is all that a new decoder family needs besides
 its config: neither the loader nor the C++ core knows the names in a checkpoint.
 """
 

@@ -11,7 +11,7 @@ from internvl_native.checkpoint.internlm2 import INTERNLM2
 from internvl_native.checkpoint.llama import LLAMA
 from internvl_native.checkpoint.loader import Checkpoint
 from internvl_native.checkpoint.projector import projector
-from internvl_native.checkpoint.safetensors import DTYPE_BITS, WEIGHT_DTYPES
+from internvl_native.checkpoint.safetensors import DTYPE_BITS, WEIGHT_DTYPES, StoredTensor
 from internvl_native.checkpoint.table import Table, TensorRows, renamed
 from internvl_native.configuration import (
     DecoderConfig,
@@ -19,6 +19,7 @@ from internvl_native.configuration import (
     InternVLChatConfig,
 )
 from internvl_native.core_config import core_config
+from internvl_native.pretrained_config import PretrainedConfig
 
 if TYPE_CHECKING:
     from internvl_native._core import ByteSource
@@ -53,7 +54,7 @@ def weight_map(
     core_config(config)  # nothing below meets a value that makes no sense
     table = _table(config, checkpoint)
     _check_tensors(table, checkpoint)
-    unused = _unused(table, checkpoint)
+    unused = _unused(config, table, checkpoint)
     if unused:
         model = config.model_class
         logger.warning(
@@ -70,30 +71,53 @@ def weight_map(
 def unused_tensors(
     config: InternVLChatConfig | InternVisionConfig, checkpoint: Checkpoint
 ) -> list[str]:
-    """Names of the tensors that no weight of the model comes from, sorted."""
-    return _unused(_table(config, checkpoint), checkpoint)
+    """Names of the tensors that no weight of the model comes from, sorted. The rest of a chat
+    checkpoint does not count beside its vision part."""
+    return _unused(config, _table(config, checkpoint), checkpoint)
 
 
-def _unused(table: Table, checkpoint: Checkpoint) -> list[str]:
+def parameter_tensors(
+    config: InternVLChatConfig | InternVisionConfig, checkpoint: Checkpoint
+) -> dict[str, StoredTensor]:
+    """The parameters of the model by the names that they have in the reference, in its order.
+
+    Tied weights appear once; the vision part of a chat checkpoint by itself has names of its own,
+    without "vision_model.".
+    """
+    prefix = _prefix(config, checkpoint)
+    return {
+        rows.tensor[len(prefix) :]: checkpoint.tensors[rows.tensor]
+        for all_ in _table(config, checkpoint).values()
+        for rows in all_
+    }
+
+
+def _unused(config: PretrainedConfig, table: Table, checkpoint: Checkpoint) -> list[str]:
+    prefix = _prefix(config, checkpoint)
     used = {rows.tensor for all_ in table.values() for rows in all_}
     # Old Llama checkpoints store this table, which transformers rebuilds without a word, too.
     return sorted(
         name
         for name in checkpoint.tensors
-        if name not in used and not name.endswith("rotary_emb.inv_freq")
+        if name.startswith(prefix) and name not in used and not name.endswith("rotary_emb.inv_freq")
     )
 
 
 def _table(config: InternVLChatConfig | InternVisionConfig, checkpoint: Checkpoint) -> Table:
     if isinstance(config, InternVisionConfig):
-        # A vision tower alone, or the one inside a chat checkpoint.
-        inside = "vision_model.embeddings.class_embedding" in checkpoint.tensors
-        return _vision_table(config, checkpoint, "vision_model." if inside else "")
+        return _vision_table(config, checkpoint, _prefix(config, checkpoint))
     return {
         **_vision_table(config.vision_config, checkpoint, "vision_model."),
-        **renamed(projector(config), "projector.", "mlp1."),
         **_decoder_table(config.llm_config, checkpoint, "language_model."),
+        **renamed(projector(config), "projector.", "mlp1."),
     }
+
+
+def _prefix(config: PretrainedConfig, checkpoint: Checkpoint) -> str:
+    """Before the model's names in the files: that of the vision part of a chat checkpoint, if the
+    model is that part."""
+    inside = "vision_model.embeddings.class_embedding" in checkpoint.tensors
+    return "vision_model." if inside and isinstance(config, InternVisionConfig) else ""
 
 
 def _vision_table(config: InternVisionConfig, checkpoint: Checkpoint, prefix: str) -> Table:
@@ -113,7 +137,8 @@ def _decoder_table(config: DecoderConfig, checkpoint: Checkpoint, prefix: str) -
     layers = _layers(
         family.layer(config), config.num_hidden_layers, family.layer_prefix, prefix, checkpoint
     )
-    return renamed({**model, **layers}, "decoder.", prefix)
+    first = {"tok_embeddings": model.pop("tok_embeddings")}
+    return renamed({**first, **layers, **model}, "decoder.", prefix)
 
 
 def _layers(layer: Table, count: int, layer_prefix: str, prefix: str, files: Checkpoint) -> Table:

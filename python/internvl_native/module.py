@@ -1,0 +1,190 @@
+"""What scripts call on a ``torch.nn.Module``, for models and the parts that their weights name."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from internvl_native.checkpoint.safetensors import StoredTensor
+from internvl_native.engine import Engine
+from internvl_native.parameters import ModuleTree, Parameter
+from internvl_native.placement import Placement
+
+_NO_GRADIENTS = "internvl_native runs models, it does not train them"
+_NO_HOOKS = "the engine has no Python modules to hook; model.taps gives activations by name"
+_FIXED_WEIGHTS = "weights are those of the checkpoint's files: change these, then from_pretrained"
+_NO_ADAPTERS = "from_pretrained merges an adapter's weights when it loads them"
+
+ABSENT = {
+    "register_forward_hook": _NO_HOOKS,
+    "register_forward_pre_hook": _NO_HOOKS,
+    "register_full_backward_hook": _NO_GRADIENTS,
+    "register_full_backward_pre_hook": _NO_GRADIENTS,
+    "register_parameter": _FIXED_WEIGHTS,
+    "register_buffer": _FIXED_WEIGHTS,
+    "register_module": _FIXED_WEIGHTS,
+    "add_module": _FIXED_WEIGHTS,
+    "load_state_dict": _FIXED_WEIGHTS,
+    "apply": _FIXED_WEIGHTS,
+    "init_weights": _FIXED_WEIGHTS,
+    "resize_token_embeddings": _FIXED_WEIGHTS,
+    "resize_pos_embeddings": "tiles of any size are taken as they come",
+    "set_input_embeddings": _FIXED_WEIGHTS,
+    "set_output_embeddings": _FIXED_WEIGHTS,
+    "gradient_checkpointing_enable": _NO_GRADIENTS,
+    "enable_input_require_grads": _NO_GRADIENTS,
+    "add_adapter": _NO_ADAPTERS,
+    "load_adapter": _NO_ADAPTERS,
+    "wrap_backbone_lora": _NO_ADAPTERS,
+    "wrap_llm_lora": _NO_ADAPTERS,
+    "push_to_hub": "upload a folder that save_pretrained wrote, with huggingface_hub",
+    "share_memory": "threads share a model; a process loads its own, from the same mapped files",
+    "_replicate_for_data_parallel": "one model uses all cores and may serve any number of threads: "
+    "leave out torch.nn.DataParallel",
+}
+"""What a module of torch or transformers has and one of ours cannot have -> why, and what to do."""
+
+
+class Module(Placement):
+    """A part of a model: the parameters below one name, as ``torch.nn.Module`` shows them.
+
+    Parameters and children have the names, the shapes and the order of the reference. Children
+    without parameters (activations, dropout) are left out, and so are buffers. Parameters and
+    children are attributes, too: ``model.vision_model.encoder.layers[0].ls1``.
+    """
+
+    def __init__(self, engine: Engine, tree: ModuleTree) -> None:
+        self._engine = engine
+        self._tree = tree
+
+    # ---- parameters
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """(name, parameter) in the order of the reference; counting elements reads nothing."""
+        modules = self.named_modules(prefix=prefix) if recurse else iter([(prefix, self)])
+        dtype = self._engine.core.dtype
+        for path, module in modules:
+            for name, tensor in module._tree.items():
+                if isinstance(tensor, StoredTensor):
+                    yield _joined(path, name), Parameter(tensor, dtype)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters of ``named_parameters``."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of a dotted name. AttributeError if there is none."""
+        path, _, name = target.rpartition(".")
+        parameter = getattr(self.get_submodule(path), name)
+        if not isinstance(parameter, Parameter):
+            raise AttributeError(f"{target!r} is not a parameter")
+        return parameter
+
+    def state_dict(
+        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> OrderedDict[str, Parameter]:
+        """The parameters by name. Saving or copying it writes their values."""
+        state = OrderedDict() if destination is None else destination
+        state.update(self.named_parameters(prefix=prefix.rstrip(".")))
+        return state
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
+        """Nothing: what the reference precomputes, the engine has in its code."""
+        return iter(())
+
+    def buffers(self, recurse: bool = True) -> Iterator[Any]:
+        """Nothing, as ``named_buffers``."""
+        return iter(())
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Elements of all parameters; without those of the token embeddings on request, and none
+        with ``only_trainable``."""
+        return sum(
+            parameter.numel()
+            for name, parameter in self.named_parameters()
+            if not only_trainable and not (exclude_embeddings and _is_token_embedding(name))
+        )
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Bytes of all parameters in the model's dtype."""
+        return sum(parameter.nbytes for parameter in self.parameters())
+
+    # ---- modules
+
+    def named_modules(
+        self, memo: Any = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """(name, module): this one, then its children and theirs, depth first."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(prefix=_joined(prefix, name))
+
+    def modules(self) -> Iterator[Module]:
+        """The modules of ``named_modules``."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) of the parts one level below."""
+        names = (name for name, value in self._tree.items() if isinstance(value, dict))
+        return ((name, getattr(self, name)) for name in names)
+
+    def children(self) -> Iterator[Module]:
+        """The modules of ``named_children``."""
+        return (module for _, module in self.named_children())
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of a dotted name, itself for "". AttributeError if there is none."""
+        module: Any = self
+        for name in target.split(".") if target else ():
+            module = getattr(module, name)
+            if not isinstance(module, Module):
+                raise AttributeError(f"{target!r}: {name!r} is not a module")
+        return module  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        tree = self.__dict__.get("_tree", {})  # missing while copy and pickle rebuild an object
+        if name in tree:
+            value = tree[name]
+            if isinstance(value, StoredTensor):
+                return Parameter(value, self._engine.core.dtype)
+            kind = NumberedModules if next(iter(value)).isdigit() else Module
+            return kind(self._engine, value)
+        reason = f": {ABSENT[name]}" if name in ABSENT else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{reason}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("_tree", {}):
+            raise AttributeError(f"{name}: {_FIXED_WEIGHTS}")
+        super().__setattr__(name, value)
+
+
+class NumberedModules(Module):
+    """Parts with numbers as names: ``torch.nn.ModuleList`` and ``torch.nn.Sequential``."""
+
+    def __len__(self) -> int:
+        """The highest number and one: numbers of parts without parameters count."""
+        return 1 + int(next(reversed(self._tree)))
+
+    def __getitem__(self, index: int) -> Module:
+        """The part of a number, from the end if negative. IndexError if there is none."""
+        name = str(index + len(self) if index < 0 else index)
+        if name not in self._tree:
+            raise IndexError(f"expected one of {', '.join(self._tree)}, got {index}")
+        child: Module = getattr(self, name)
+        return child
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+
+def _joined(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _is_token_embedding(name: str) -> bool:
+    return name.endswith(("tok_embeddings.weight", "embed_tokens.weight"))
