@@ -18,7 +18,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from internvl_native._core import CheckpointError, ImageError, num_threads, set_num_threads
     from internvl_native.auto import AutoModel, AutoModelForCausalLM
-    from internvl_native.configuration import AutoConfig, InternVLChatConfig
+    from internvl_native.configuration import (
+        AutoConfig,
+        InternVisionConfig,
+        InternVLChatConfig,
+    )
     from internvl_native.conversation import get_conv_template
     from internvl_native.generation import GenerationConfig, manual_seed
     from internvl_native.image_processing import (
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from internvl_native.tiling import find_closest_aspect_ratio
     from internvl_native.tokenization import AutoTokenizer
     from internvl_native.video import load_video
+    from internvl_native.vision import InternVisionModel
 
 __version__ = "0.1.0"
 
@@ -45,6 +50,8 @@ __all__ = [
     "ImageError",
     "InternVLChatConfig",
     "InternVLChatModel",
+    "InternVisionConfig",
+    "InternVisionModel",
     "TextIteratorStreamer",
     "TextStreamer",
     "build_transform",
@@ -69,6 +76,8 @@ _MODULE_OF = {
     "ImageError": "_core",
     "InternVLChatConfig": "configuration",
     "InternVLChatModel": "modeling",
+    "InternVisionConfig": "configuration",
+    "InternVisionModel": "vision",
     "TextIteratorStreamer": "streamers",
     "TextStreamer": "streamers",
     "build_transform": "image_processing",

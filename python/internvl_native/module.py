@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-from internvl_native.checkpoint.safetensors import StoredTensor
 from internvl_native.engine import Engine
 from internvl_native.parameters import ModuleTree, Parameter
 from internvl_native.placement import Placement
@@ -67,9 +66,9 @@ class Module(Placement):
         modules = self.named_modules(prefix=prefix) if recurse else iter([(prefix, self)])
         dtype = self._engine.core.dtype
         for path, module in modules:
-            for name, tensor in module._tree.items():
-                if isinstance(tensor, StoredTensor):
-                    yield _joined(path, name), Parameter(tensor, dtype)
+            for name, value in module._tree.items():
+                if not isinstance(value, dict):
+                    yield _joined(path, name), Parameter(value, dtype)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters of ``named_parameters``."""
@@ -150,7 +149,7 @@ class Module(Placement):
         tree = self.__dict__.get("_tree", {})  # missing while copy and pickle rebuild an object
         if name in tree:
             value = tree[name]
-            if isinstance(value, StoredTensor):
+            if not isinstance(value, dict):
                 return Parameter(value, self._engine.core.dtype)
             kind = NumberedModules if next(iter(value)).isdigit() else Module
             return kind(self._engine, value)
