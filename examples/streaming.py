@@ -1,41 +1,41 @@
 """Generates in one thread and shows the text in another, as a server would.
 
-Usage: python examples/streaming.py CHECKPOINT IMAGE QUESTION
+python examples/streaming.py coffee.jpg --question "What is on the table?"
 """
 
 from __future__ import annotations
 
 import argparse
-import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from internvl_native import AutoModel, AutoTokenizer, TextIteratorStreamer, load_image
+
+DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("checkpoint")
-    parser.add_argument("image")
-    parser.add_argument("question")
-    parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument("image", nargs="?", type=Path, default=DATA / "images" / "land.jpg")
+    parser.add_argument("--question", default="What is on the table?")
+    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("--max-num", type=int, default=12, help="tiles the image may become")
+    parser.add_argument("--max-new-tokens", type=int, default=64)
     arguments = parser.parse_args()
 
     model = AutoModel.from_pretrained(arguments.checkpoint, torch_dtype="bfloat16").eval()
     tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint)
-    pixel_values = load_image(arguments.image, max_num=12)
-    # The timeout bounds the wait for the first token, which includes looking at the image.
-    streamer = TextIteratorStreamer(
-        tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=600
-    )
+    pixel_values = load_image(arguments.image, max_num=arguments.max_num, return_tensors="np")
+    streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
     generation_config = {"max_new_tokens": arguments.max_new_tokens, "streamer": streamer}
-    worker = threading.Thread(
-        target=model.chat,
-        args=(tokenizer, pixel_values, arguments.question, generation_config),
-    )
-    worker.start()
-    for text in streamer:
-        print(text, end="", flush=True)
-    print()
-    worker.join()
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        answer = executor.submit(
+            model.chat, tokenizer, pixel_values, arguments.question, generation_config
+        )
+        for text in streamer:  # ends with the answer, and also if chat raises
+            print(text, end="", flush=True)
+        print()
+        answer.result()  # raises what chat raised
 
 
 if __name__ == "__main__":

@@ -1,24 +1,45 @@
-"""The scripts in examples/ run as a user would run them."""
+"""The programs of examples/ run as their users run them, and print what the Python API returns."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-CHECKPOINT = ROOT / "tests" / "data" / "ckpt_layernorm"
-IMAGES = ROOT / "tests" / "data" / "images"
+import numpy as np
+import pytest
+from tests.support.goldens import DATA
+
+from internvl_native import AutoModel, AutoTokenizer, load_image, load_video
+
+EXAMPLES = DATA.parents[1] / "examples"
+CHECKPOINT = DATA / "ckpt_layernorm"
+IMAGES = DATA / "images"
+SMALL = ("--max-num", 2, "--max-new-tokens", 6)
 
 
-def run_example(name: str, *arguments: object, stdin: str = "") -> str:
-    command = [sys.executable, ROOT / "examples" / name, *arguments]
-    done = subprocess.run(
-        [str(part) for part in command], input=stdin, capture_output=True, encoding="utf-8"
-    )
+def run_example(name: str, *arguments: object) -> str:
+    command = [sys.executable, "-X", "utf8", EXAMPLES / name, *arguments]
+    done = subprocess.run([str(part) for part in command], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return AutoModel.from_pretrained(CHECKPOINT, torch_dtype="bfloat16")
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return AutoTokenizer.from_pretrained(CHECKPOINT)
+
+
+def tiles(name: str) -> Any:
+    return load_image(IMAGES / name, max_num=2, return_tensors="np")
 
 
 def test_demo() -> None:
@@ -28,35 +49,82 @@ def test_demo() -> None:
     assert "2 tokens" in output
 
 
-def test_chat_keeps_the_conversation() -> None:
-    arguments = [CHECKPOINT, IMAGES / "port.jpg", IMAGES / "land.jpg", "--max-num", 1]
-    first = run_example("chat.py", *arguments, "--max-new-tokens", 4, stdin="Which?\n")
-    both = run_example("chat.py", *arguments, "--max-new-tokens", 4, stdin="Which?\nWhy?\n")
-    assert first
-    assert both.startswith(first)
-    assert len(both) > len(first)
+def test_quick_start(model: Any, tokenizer: Any) -> None:
+    output = run_example("quick_start.py", "--question", "What?", *SMALL)
+    answer = model.chat(tokenizer, tiles("land.jpg"), "<image>\nWhat?", {"max_new_tokens": 6})
+    assert output == answer + "\n"
 
 
-def test_chat_without_an_image() -> None:
-    assert run_example("chat.py", CHECKPOINT, "--max-new-tokens", 4, stdin="Hello\n")
+def test_streaming(model: Any, tokenizer: Any) -> None:
+    output = run_example("streaming.py", IMAGES / "port.jpg", "--question", "What?", *SMALL)
+    answer = model.chat(tokenizer, tiles("port.jpg"), "What?", {"max_new_tokens": 6})
+    assert output.strip() == answer
 
 
-def test_batch() -> None:
-    names = ["port.jpg", "land.jpg", "gray.jpg"]
-    arguments = ["--batch-size", 2, "--max-num", 2, "--max-new-tokens", 4]
-    output = run_example("batch.py", CHECKPOINT, "What?", *(IMAGES / n for n in names), *arguments)
-    assert [Path(line.split("\t")[0]).name for line in output.splitlines()] == names
+def test_multi_turn(model: Any, tokenizer: Any) -> None:
+    output = run_example("multi_turn.py", "--questions", "What?", "Why?", *SMALL)
+    config = {"max_new_tokens": 6}
+    pixel_values = tiles("land.jpg")
+    first, history = model.chat(tokenizer, pixel_values, "What?", config, return_history=True)
+    second = model.chat(tokenizer, pixel_values, "Why?", config, history=history)
+    turns = [("What?", first), ("Why?", second)]
+    assert output == "".join(f"User:      {q}\nAssistant: {a}\n" for q, a in turns)
 
 
-def test_video(tmp_path: Path) -> None:
+def test_multi_image(model: Any, tokenizer: Any) -> None:
+    output = run_example("multi_image.py", "--question", "Which?", *SMALL)
+    images = [tiles("land.jpg"), tiles("port.jpg")]
+    answer = model.chat(
+        tokenizer,
+        np.concatenate(images),
+        "Image-1: <image>\nImage-2: <image>\nWhich?",
+        {"max_new_tokens": 6},
+        num_patches_list=[len(image) for image in images],
+    )
+    assert output == answer + "\n"
+
+
+def test_video(model: Any, tokenizer: Any, tmp_path: Path) -> None:
     for i in range(4):
         (tmp_path / f"{i}.jpg").symlink_to(IMAGES / f"frame{i}.jpg")
-    (tmp_path / "notes.txt").write_text("not a frame", encoding="utf-8")
-    assert run_example("video.py", CHECKPOINT, tmp_path, "--max-new-tokens", 4)
+    output = run_example("video.py", tmp_path, "--num-segments", 3, "--max-new-tokens", 6)
+    pixel_values, num_patches_list = load_video(tmp_path, num_segments=3, max_num=1)
+    answer = model.chat(
+        tokenizer,
+        pixel_values,
+        "Frame1: <image>\nFrame2: <image>\nFrame3: <image>\nWhat happens in this video?",
+        {"max_new_tokens": 6},
+        num_patches_list=num_patches_list,
+    )
+    assert output == answer + "\n"
 
 
-def test_streaming_equals_chat() -> None:
-    image = IMAGES / "square448.jpg"
-    tail = ["--max-new-tokens", 8]
-    streamed = run_example("streaming.py", CHECKPOINT, image, "What?", *tail)
-    assert streamed.strip()
+def test_folder_to_jsonl(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    names = ["gray.jpg", "land.jpg", "port.jpg"]
+    for name in names:
+        (tmp_path / name).symlink_to(IMAGES / name)
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "notes.txt").write_text("not an image", encoding="utf-8")
+    output = tmp_path / "answers.jsonl"
+    options = ("--batch-size", 3, "--question", "What?", "--output", output)
+    assert run_example("folder_to_jsonl.py", tmp_path, *options, *SMALL) == ""
+    results = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [result["image"] for result in results] == ["broken.jpg", *names]
+    assert set(results[0]) == {"image", "error"}
+    for result in results[1:]:
+        pixel_values = tiles(result["image"])
+        answer = model.chat(tokenizer, pixel_values, "<image>\nWhat?", {"max_new_tokens": 6})
+        assert result == {"image": result["image"], "answer": answer}
+
+
+def test_image_retrieval(model: Any, tmp_path: Path) -> None:
+    names = ["frame0.jpg", "frame1.jpg", "land.jpg", "tower.jpg"]
+    for name in names:
+        (tmp_path / name).symlink_to(IMAGES / name)
+    output = run_example("image_retrieval.py", IMAGES / names[0], "--folder", tmp_path)
+    pixel_values = [load_image(IMAGES / name, max_num=1, return_tensors="np") for name in names]
+    vectors = model.vision_model(np.concatenate(pixel_values)).last_hidden_state[:, 1:].mean(axis=1)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ranking = sorted(zip(vectors @ vectors[0], names), reverse=True)
+    assert ranking[0][1] == names[0]
+    assert output == "".join(f"{cosine:.4f}  {name}\n" for cosine, name in ranking)
