@@ -17,7 +17,9 @@ from internvl_native.cli.errors import UsageError, error_line
 COMMANDS = {
     "chat": "ask about images, once or in a conversation",
     "describe": "ask the same about many images, into a JSONL file",
+    "info": "show what a checkpoint is, without loading its weights",
     "tiles": "show the tiles that an image is cut into",
+    "bench": "measure the speed of a checkpoint on this machine",
 }
 
 FAILURE = 1
