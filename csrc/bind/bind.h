@@ -11,5 +11,6 @@ void bind_kernels(pybind11::module_& module);     // the backend's operations on
 void bind_checkpoint(pybind11::module_& module);  // mapped files
 void bind_generation(pybind11::module_& module);  // the generation loop
 void bind_model(pybind11::module_& module);       // the model
+void bind_session(pybind11::module_& module);     // running it on batches of prompts
 
 }  // namespace internvl::bind

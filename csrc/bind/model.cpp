@@ -1,16 +1,17 @@
-// The model: features, hidden states and chat sessions.
+// The model: its parts one by one. Running it on prompts is in session.cpp.
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <chrono>
+#include <map>
 #include <string>
 #include <utility>
 
 #include "bind/bind.h"
 #include "bind/load.h"
 #include "bind/names.h"
+#include "bind/signals.h"
+#include "core/activations.h"
 #include "core/error.h"
-#include "model/chat_session.h"
 #include "model/internvl.h"
 
 namespace py = pybind11;
@@ -19,17 +20,6 @@ namespace internvl::bind {
 namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
-
-// Ctrl-C while the model runs. Asking needs the GIL, which other threads may hold for milliseconds:
-// not every layer of a small model is worth that.
-void check_signals() {
-  using Clock = std::chrono::steady_clock;
-  static thread_local Clock::time_point last = Clock::now();
-  if (Clock::now() - last < std::chrono::milliseconds(20)) return;
-  last = Clock::now();
-  const py::gil_scoped_acquire locked;
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-}
 
 /// (tiles, channels, height, width); a bfloat16 array comes as its uint16 bits.
 PixelValues pixel_view(const py::array& pixel_values, const std::string& dtype) {
@@ -46,44 +36,39 @@ PixelValues pixel_view(const py::array& pixel_values, const std::string& dtype) 
           pixel_values.shape(2), pixel_values.shape(3)};
 }
 
-py::array_t<float> copy_to_numpy(Tensor value) {
-  py::array_t<float> array({value.rows, value.cols});
-  for (std::int64_t r = 0; r < value.rows; ++r)
-    for (std::int64_t c = 0; c < value.cols; ++c)
-      array.mutable_at(r, c) = load_as_float(value.data, value.dtype, r * value.stride + c);
-  return array;
-}
-
-// Calls observe(name, rows x cols float32 copy) with the GIL.
-Observer python_observer(py::object observe) {
-  if (observe.is_none()) return {};
-  // The handle is released by a deleter that holds the GIL, whichever thread drops the observer.
-  std::shared_ptr<py::object> callable(new py::object(std::move(observe)), [](py::object* object) {
-    const py::gil_scoped_acquire locked;
-    delete object;
-  });
-  return [callable](const std::string& name, Tensor value) {
-    const py::gil_scoped_acquire locked;
-    (*callable)(name, copy_to_numpy(value));
+// Every tile is a sequence of the recorders: `vision_tokens` rows of the vision transformer's
+// activations, `tokens` of the projector's.
+Observer tile_observer(const Recorders& recorders, std::int64_t tiles, std::int64_t vision_tokens,
+                       std::int64_t tokens) {
+  if (recorders.empty()) return {};
+  for (const auto& recorder : recorders) recorder->begin(tiles);
+  return [=, &recorders, seen = std::map<std::string, std::int64_t>()](const std::string& name,
+                                                                       Tensor value) mutable {
+    const std::int64_t rows_per_tile = name.rfind("vit.", 0) == 0 ? vision_tokens : tokens;
+    std::int64_t& row = seen[name];
+    std::vector<std::int64_t> owners(value.rows);
+    for (std::int64_t& tile : owners) tile = row++ / rows_per_tile;
+    for (const auto& recorder : recorders) recorder->append(name, value, owners);
   };
 }
 
 py::array_t<float> extract_feature(const InternVL& model, const py::array& pixel_values,
-                                   const std::string& dtype, py::object observer) {
+                                   const std::string& dtype, const Recorders& recorders) {
   const PixelValues pixels = pixel_view(pixel_values, dtype);
   const std::int64_t tokens = model.tokens_per_tile(pixels);
   const std::int64_t width = model.config().decoder.hidden_size;
   py::array_t<float> features({pixels.tiles, tokens, width});
   const Tensor out = matrix(features.mutable_data(), DType::kFloat32, pixels.tiles * tokens, width);
-  const Observer observe = python_observer(std::move(observer));
   const py::gil_scoped_release unlocked;
-  model.extract_feature(out, pixels, observe, check_signals);
+  model.extract_feature(
+      out, pixels, tile_observer(recorders, pixels.tiles, model.vision().tokens(pixels), tokens),
+      check_signals);
   return features;
 }
 
 py::array_t<float> vision_forward(const InternVL& model, const py::array& pixel_values,
                                   const std::string& dtype, std::int64_t layers,
-                                  py::object observer) {
+                                  const Recorders& recorders) {
   const PixelValues pixels = pixel_view(pixel_values, dtype);
   check(layers >= 0 && layers <= model.config().vision.num_hidden_layers, "layers: expected 0 to ",
         model.config().vision.num_hidden_layers, ", got ", layers);
@@ -91,14 +76,14 @@ py::array_t<float> vision_forward(const InternVL& model, const py::array& pixel_
   const std::int64_t width = model.config().vision.hidden_size;
   py::array_t<float> hidden({pixels.tiles, tokens, width});
   const Tensor out = matrix(hidden.mutable_data(), DType::kFloat32, pixels.tiles * tokens, width);
-  const Observer observe = python_observer(std::move(observer));
   const py::gil_scoped_release unlocked;
-  model.vision_forward(out, pixels, layers, observe, check_signals);
+  model.vision_forward(out, pixels, layers, tile_observer(recorders, pixels.tiles, tokens, 0),
+                       check_signals);
   return hidden;
 }
 
 py::array_t<float> vision_encode(const InternVL& model, const FloatArray& pixel_embeds,
-                                 py::object observer) {
+                                 const Recorders& recorders) {
   const std::int64_t width = model.config().vision.hidden_size;
   check(pixel_embeds.ndim() == 3 && pixel_embeds.size() > 0 && pixel_embeds.shape(2) == width,
         "pixel_embeds: expected (tiles, tokens, ", width, "), got ",
@@ -108,9 +93,9 @@ py::array_t<float> vision_encode(const InternVL& model, const FloatArray& pixel_
   std::copy_n(pixel_embeds.data(), pixel_embeds.size(), hidden.mutable_data());
   const Tensor out =
       matrix(hidden.mutable_data(), DType::kFloat32, pixel_embeds.shape(0) * tokens, width);
-  const Observer observe = python_observer(std::move(observer));
   const py::gil_scoped_release unlocked;
-  model.vision_encode(out, tokens, observe, check_signals);
+  model.vision_encode(out, tokens, tile_observer(recorders, pixel_embeds.shape(0), tokens, 0),
+                      check_signals);
   return hidden;
 }
 
@@ -131,50 +116,28 @@ py::array_t<float> project(const InternVL& model, const FloatArray& shuffled) {
   return features;
 }
 
-std::unique_ptr<ChatSession> start_session(
-    std::shared_ptr<InternVL> model, const py::array_t<std::int32_t, py::array::c_style>& input_ids,
-    const py::array_t<std::uint8_t, py::array::c_style>& attention_mask,
-    const std::optional<FloatArray>& features, std::int32_t image_token_id, py::object observer) {
-  check(input_ids.ndim() == 2, "input_ids: expected 2 dimensions (batch, length), got ",
-        input_ids.ndim());
-  check(attention_mask.ndim() == 2 && attention_mask.shape(0) == input_ids.shape(0) &&
-            attention_mask.shape(1) == input_ids.shape(1),
-        "attention_mask: expected the shape of input_ids, (", input_ids.shape(0), ", ",
-        input_ids.shape(1), ")");
-  Prompts prompts{input_ids.shape(0),
-                  input_ids.shape(1),
-                  {input_ids.data(), input_ids.data() + input_ids.size()},
-                  {attention_mask.data(), attention_mask.data() + attention_mask.size()}};
-  ImageRows images;
-  images.image_token_id = image_token_id;
-  if (features) {
-    const std::int64_t width = model->config().decoder.hidden_size;
-    check(features->ndim() >= 2 && features->shape(features->ndim() - 1) == width,
-          "visual_features: expected rows of ", width, " values");
-    images.rows = features->size() / width;
-    images.features.assign(features->data(), features->data() + features->size());
-  }
-  return std::make_unique<ChatSession>(std::move(model), std::move(prompts), std::move(images),
-                                       check_signals, python_observer(std::move(observer)));
+Tensor float_rows(const FloatArray& array, std::int64_t cols, const char* name) {
+  check(array.ndim() == 2 && array.shape(1) == cols, name, ": expected rows of ", cols, " values");
+  return matrix(const_cast<float*>(array.data()), DType::kFloat32, array.shape(0), cols);
 }
 
-py::array_t<float> prefill(ChatSession& session) {
-  py::array_t<float> logits({session.batch_size(), session.vocab_size()});
-  float* out = logits.mutable_data();
+py::array_t<float> embed(const InternVL& model, const std::vector<std::int32_t>& ids) {
+  const auto rows = static_cast<std::int64_t>(ids.size());
+  const std::int64_t width = model.config().decoder.hidden_size;
+  py::array_t<float> hidden({rows, width});
+  const Tensor out = matrix(hidden.mutable_data(), DType::kFloat32, rows, width);
   const py::gil_scoped_release unlocked;
-  session.prefill(out);
-  return logits;
+  model.decoder().embed(out, ids);
+  return hidden;
 }
 
-py::array_t<float> step(ChatSession& session,
-                        const py::array_t<std::int32_t, py::array::c_style>& tokens) {
-  check(tokens.size() == session.batch_size(), "tokens: expected one for each of ",
-        session.batch_size(), " sequences, got ", tokens.size());
-  py::array_t<float> logits({session.batch_size(), session.vocab_size()});
-  float* out = logits.mutable_data();
-  const std::int32_t* in = tokens.data();
+py::array_t<float> output(const InternVL& model, const FloatArray& hidden) {
+  const Tensor in = float_rows(hidden, model.config().decoder.hidden_size, "hidden");
+  py::array_t<float> logits({in.rows, model.config().decoder.vocab_size});
+  const Tensor out =
+      matrix(logits.mutable_data(), DType::kFloat32, in.rows, model.config().decoder.vocab_size);
   const py::gil_scoped_release unlocked;
-  session.step(in, out);
+  model.decoder().output(out, in);
   return logits;
 }
 
@@ -194,26 +157,20 @@ void bind_model(py::module_& module) {
       .def_property_readonly("backend",
                              [](const InternVL& model) { return model.backend().name(); })
       .def("extract_feature", &extract_feature, py::arg("pixel_values"), py::arg("dtype"),
-           py::arg("observer") = py::none(),
+           py::arg("recorders") = Recorders(),
            "(tiles, channels, height, width) of dtype (bfloat16 as uint16 bits) -> float32\n"
-           "(tiles, tokens, hidden_size). observer(name, value) sees the activations.")
+           "(tiles, tokens, hidden_size).")
       .def("vision_forward", &vision_forward, py::arg("pixel_values"), py::arg("dtype"),
-           py::arg("layers"), py::arg("observer") = py::none(),
+           py::arg("layers"), py::arg("recorders") = Recorders(),
            "Output of vision layer `layers` (0: the embeddings), float32 (tiles, tokens, C).")
       .def("vision_encode", &vision_encode, py::arg("pixel_embeds"),
-           py::arg("observer") = py::none(),
+           py::arg("recorders") = Recorders(),
            "All vision layers on embeddings, float32 (tiles, tokens, C) -> the same shape.")
       .def("project", &project, py::arg("shuffled"),
            "mlp1 of pixel-shuffled rows, float32 (rows, C / downsample_ratio^2) -> (rows, L).")
-      .def("session", &start_session, py::arg("input_ids"), py::arg("attention_mask"),
-           py::arg("features"), py::arg("image_token_id"), py::arg("observer") = py::none(),
-           "A batch of prompts for the generation loop: int32 (batch, length), uint8 mask of the\n"
-           "same shape, and the rows that replace the embeddings of image_token_id, or None.");
-  py::class_<ChatSession, SequenceModel>(module, "ChatSession",
-                                         "A batch of prompts that grows by a token a step.")
-      .def("prefill", &prefill, "Runs the prompts, once -> float32 (batch, vocab_size).")
-      .def("step", &step, py::arg("tokens"),
-           "Appends int32 tokens (batch) -> float32 (batch, vocab_size) of the new positions.");
+      .def("embed", &embed, py::arg("ids"), "int32 (rows) -> float32 (rows, hidden_size).")
+      .def("output", &output, py::arg("hidden"),
+           "The output embeddings: float32 (rows, hidden_size), normed -> (rows, vocab_size).");
 }
 
 }  // namespace internvl::bind

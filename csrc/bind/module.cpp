@@ -27,4 +27,5 @@ PYBIND11_MODULE(_core, module) {
   bind::bind_checkpoint(module);
   bind::bind_generation(module);
   bind::bind_model(module);
+  bind::bind_session(module);
 }

@@ -1,5 +1,5 @@
-// What the outside world may do while a model runs: see activations by name (parity tests, feature
-// extraction and hidden states are all read this way), and interrupt.
+// What the outside world may do while a model runs: see activations by name (taps and hidden states
+// are read this way), and interrupt.
 #pragma once
 
 #include <functional>

@@ -11,48 +11,39 @@ namespace {
 // Rows of one prefill pass: enough to keep the multiplications busy, few enough to bound memory.
 constexpr std::int64_t kPrefillRows = 512;
 
+constexpr float kUniform = 0.0f;  // a scale of the scores that makes all weights equal
+
 }  // namespace
 
-ChatSession::ChatSession(std::shared_ptr<const InternVL> model, Prompts prompts, ImageRows images,
-                         CheckInterrupt check_interrupt, Observer observer)
+ChatSession::ChatSession(std::shared_ptr<const InternVL> model, Prompts prompts, BatchCache past,
+                         Recorders recorders, CheckInterrupt check_interrupt)
     : model_(std::move(model)),
       prompts_(std::move(prompts)),
-      images_(std::move(images)),
-      check_interrupt_(std::move(check_interrupt)),
-      observer_(std::move(observer)),
-      sequence_length_(prompts_.length) {
+      cache_(std::move(past)),
+      recorders_(std::move(recorders)),
+      check_interrupt_(std::move(check_interrupt)) {
   check(prompts_.batch > 0 && prompts_.length > 0, "input_ids: expected at least one token, got (",
         prompts_.batch, ", ", prompts_.length, ")");
-  if (!images_.features.empty()) {
-    const std::int64_t wanted =
-        std::count(prompts_.ids.begin(), prompts_.ids.end(), images_.image_token_id);
-    check(wanted == images_.rows, "pixel_values: the images make ", images_.rows,
-          " rows, but input_ids hold ", wanted, " image tokens (id ", images_.image_token_id,
-          "); num_patches_list, the number of <image> tags and the tiles must agree");
-  }
-  rows_.assign(prompts_.batch, Row{KvCache(model_->decoder().kv_shape(), model_->backend()), 0});
+  if (cache_.rows.empty())
+    cache_.rows.assign(prompts_.batch, KvCache(model_->decoder().kv_shape(), model_->backend()));
+  check(batch_size() == prompts_.batch, "past_key_values: expected the cache of ", prompts_.batch,
+        " sequences, as in input_ids, got ", batch_size());
 }
 
-std::vector<ChatSession::PromptToken> ChatSession::plan_prompt() {
-  std::vector<PromptToken> plan;
-  std::int64_t next_image_row = 0;
-  uniform_.assign(prompts_.batch, false);
+ChatSession::Plan ChatSession::plan(std::int64_t positions) const {
+  const std::int64_t first_wanted = prompts_.length - positions;
+  Plan plan;
   for (std::int64_t b = 0; b < prompts_.batch; ++b) {
-    const std::int32_t* ids = prompts_.ids.data() + b * prompts_.length;
     const std::uint8_t* mask = prompts_.attention_mask.data() + b * prompts_.length;
-    uniform_[b] = std::none_of(mask, mask + prompts_.length, [](std::uint8_t m) { return m != 0; });
-    std::int32_t position = 0;
-    for (std::int64_t t = 0; t < prompts_.length; ++t) {
-      const bool image = !images_.features.empty() && ids[t] == images_.image_token_id;
-      const std::int64_t image_row = image ? next_image_row++ : -1;
-      const bool last = t == prompts_.length - 1;
-      const bool visible = mask[t] != 0;
-      if (!visible && !last && !uniform_[b]) continue;
-      plan.push_back(
-          {b, t, ids[t], visible ? position : 1, image_row, visible || uniform_[b], last});
-      if (visible) ++position;
-    }
-    rows_[b].next_position = position;
+    const std::uint8_t* end = mask + prompts_.length;
+    const std::int64_t leading =
+        cache_.rows[b].length() > 0
+            ? 0
+            : std::find_if(mask, end, [](std::uint8_t m) { return m != 0; }) - mask;
+    if (first_wanted < leading)
+      for (std::int64_t t = 0; t < leading; ++t) plan.blind.push_back({b, t, true});
+    for (std::int64_t t = leading; t < prompts_.length; ++t)
+      if (mask[t] != 0 || t >= first_wanted) plan.seeing.push_back({b, t, mask[t] != 0});
   }
   return plan;
 }
@@ -68,96 +59,123 @@ void ChatSession::clear_hidden_states(std::int64_t batch, std::int64_t tokens) {
   hidden_states_.values.assign(layers * batch * tokens * config.hidden_size, 0.0f);
 }
 
-Observer ChatSession::hidden_states_observer(std::vector<std::int64_t> slots) {
-  if (keep_ == KeepHidden::kNone) return observer_;
-  // A row's values go to its place in (layers, batch, tokens): slots[r] = batch * tokens + token.
-  const std::int64_t last_layer = model_->config().decoder.num_hidden_layers;
-  return [this, slots = std::move(slots), last_layer](const std::string& name, Tensor value) {
-    if (observer_) observer_(name, value);
-    const bool is_norm = name == "llm.norm";
-    std::int64_t layer = 0;
-    if (keep_ == KeepHidden::kLast) {
-      if (!is_norm) return;
-    } else if (is_norm) {
-      layer = last_layer;  // the reference's last entry is the norm's output
-    } else if (name != "llm.inputs_embeds") {
-      layer = std::stoll(name.substr(std::string("llm.layer").size()));
-      if (layer == last_layer) return;
-    }
-    HiddenStates& states = hidden_states_;
-    for (std::int64_t r = 0; r < value.rows; ++r) {
-      const std::int64_t slot = layer * states.batch * states.tokens + slots[r];
-      std::copy_n(value.row<float>(r), value.cols,
-                  states.values.begin() + slot * states.hidden_size);
-    }
+Observer ChatSession::observer(std::vector<std::int64_t> slots,
+                               std::vector<std::int64_t> sequences) {
+  if (keep_ == KeepHidden::kNone && recorders_.empty()) return {};
+  return [this, slots = std::move(slots), sequences = std::move(sequences)](const std::string& name,
+                                                                            Tensor value) {
+    for (const auto& recorder : recorders_) recorder->append(name, value, sequences);
+    if (keep_ != KeepHidden::kNone) keep_layer(name, value, slots);
   };
 }
 
-void ChatSession::prefill_chunk(const PromptToken* tokens, std::int64_t count, float* last_hidden) {
-  const Decoder& decoder = model_->decoder();
-  const DecoderConfig& config = model_->config().decoder;
-  const Buffer storage = model_->backend().allocate(count * config.hidden_size * sizeof(float));
-  const Tensor hidden = matrix(storage.data(), DType::kFloat32, count, config.hidden_size);
+void ChatSession::keep_layer(const std::string& name, Tensor value,
+                             const std::vector<std::int64_t>& slots) {
+  const std::int64_t last_layer = model_->config().decoder.num_hidden_layers;
+  const bool is_norm = name == "llm.norm";
+  std::int64_t layer = 0;
+  if (keep_ == KeepHidden::kLast) {
+    if (!is_norm) return;
+  } else if (is_norm) {
+    layer = last_layer;  // the reference's last entry is the norm's output
+  } else if (name != "llm.inputs_embeds") {
+    layer = std::stoll(name.substr(std::string("llm.layer").size()));
+    if (layer == last_layer) return;
+  }
+  HiddenStates& states = hidden_states_;
+  for (std::int64_t r = 0; r < value.rows; ++r) {
+    const std::int64_t slot = layer * states.batch * states.tokens + slots[r];
+    std::copy_n(value.row<float>(r), value.cols, states.values.begin() + slot * states.hidden_size);
+  }
+}
+
+void ChatSession::run_pass(const Token* tokens, Tensor hidden, std::vector<KvCache>& caches,
+                           float scale) {
+  const std::int64_t count = hidden.rows;
+  std::vector<std::int64_t> stored(caches.size());
+  for (std::int64_t i = 0; i < count; ++i)
+    if (tokens[i].stores) ++stored[tokens[i].row];
+  for (std::size_t b = 0; b < caches.size(); ++b)  // before pages() is read: it moves them
+    if (stored[b] > 0) caches[b].reserve(stored[b]);
 
   DecoderBatch batch;
-  batch.sequence_length = sequence_length_;
-  std::vector<std::int32_t> ids;
-  std::vector<std::int64_t> slots;
+  batch.sequence_length = cache_.length + prompts_.length;
   for (std::int64_t i = 0; i < count;) {
-    const PromptToken& first = tokens[i];
+    const Token& first = tokens[i];
     std::int64_t rows = 1;
     while (i + rows < count && tokens[i + rows].row == first.row &&
            tokens[i + rows].stores == first.stores)
       ++rows;
-    KvCache& cache = rows_[first.row].cache;
-    const std::int64_t past = cache.length();
-    if (first.stores) {
-      cache.reserve(rows);
-      cache.advance(rows);
-    }
-    batch.segments.push_back({i, rows, past, cache.pages(), first.stores,
-                              uniform_[first.row] ? 0.0f : config.attention_scale()});
+    KvCache& cache = caches[first.row];
+    batch.segments.push_back({i, rows, cache.length(), cache.pages(), first.stores, scale});
+    if (first.stores) cache.advance(rows);
     i += rows;
   }
+  std::vector<std::int32_t> ids;
+  std::vector<std::int64_t> slots;
+  std::vector<std::int64_t> sequences;
   for (std::int64_t i = 0; i < count; ++i) {
-    batch.positions.push_back(tokens[i].position);
-    ids.push_back(tokens[i].id);
-    slots.push_back(tokens[i].row * prompts_.length + tokens[i].column);
+    const std::int64_t slot = tokens[i].row * prompts_.length + tokens[i].column;
+    slots.push_back(slot);
+    ids.push_back(prompts_.ids[slot]);
+    batch.positions.push_back(prompts_.position_ids[slot]);
+    sequences.push_back(prompts_.attention_mask[slot] != 0 ? tokens[i].row : -1);
   }
-  decoder.embed(hidden, ids);
+  model_->decoder().embed(hidden, ids);
   for (std::int64_t i = 0; i < count; ++i)
-    if (tokens[i].image_row >= 0)
-      std::copy_n(images_.features.data() + tokens[i].image_row * config.hidden_size,
-                  config.hidden_size, hidden.row<float>(i));
-  decoder.forward(hidden, batch, hidden_states_observer(std::move(slots)), check_interrupt_);
-  for (std::int64_t i = 0; i < count; ++i)
-    if (tokens[i].last)
-      std::copy_n(hidden.row<float>(i), config.hidden_size,
-                  last_hidden + tokens[i].row * config.hidden_size);
+    if (const std::int32_t row = prompts_.embedding_rows[slots[i]]; row >= 0)
+      std::copy_n(prompts_.embeddings.data() + row * hidden.cols, hidden.cols,
+                  hidden.row<float>(i));
+  model_->decoder().forward(hidden, batch, observer(std::move(slots), std::move(sequences)),
+                            check_interrupt_);
+}
+
+void ChatSession::run(const std::vector<Token>& tokens, std::vector<KvCache>& caches, float scale,
+                      Tensor hidden, std::int64_t positions) {
+  const std::int64_t width = model_->config().decoder.hidden_size;
+  const std::int64_t first_wanted = prompts_.length - positions;
+  const std::int64_t total = static_cast<std::int64_t>(tokens.size());
+  const Buffer storage =
+      model_->backend().allocate(std::min(total, kPrefillRows) * width * sizeof(float));
+  for (std::int64_t first = 0; first < total; first += kPrefillRows) {
+    const std::int64_t count = std::min(kPrefillRows, total - first);
+    const Tensor pass = matrix(storage.data(), DType::kFloat32, count, width);
+    run_pass(tokens.data() + first, pass, caches, scale);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const Token& token = tokens[first + i];
+      if (token.column >= first_wanted)
+        std::copy_n(pass.row<float>(i), width,
+                    hidden.row<float>(token.row * positions + token.column - first_wanted));
+    }
+  }
+}
+
+void ChatSession::forward(Tensor hidden, std::int64_t positions) {
+  for (const auto& recorder : recorders_) recorder->begin(prompts_.batch);
+  clear_hidden_states(prompts_.batch, prompts_.length);
+  const Plan tokens = plan(positions);
+  run(tokens.seeing, cache_.rows, model_->config().decoder.attention_scale(), hidden, positions);
+  std::vector<KvCache> copies = cache_.rows;  // no token sees what the blind ones store
+  run(tokens.blind, copies, kUniform, hidden, positions);
+  cache_.length += prompts_.length;
+  prompts_.embeddings = {};
 }
 
 void ChatSession::prefill(float* logits) {
   const DecoderConfig& config = model_->config().decoder;
-  const std::vector<PromptToken> plan = plan_prompt();
-  clear_hidden_states(prompts_.batch, prompts_.length);
-  std::vector<float> last_hidden(prompts_.batch * config.hidden_size);
-  const std::int64_t total = static_cast<std::int64_t>(plan.size());
-  for (std::int64_t first = 0; first < total; first += kPrefillRows) {
-    prefill_chunk(plan.data() + first, std::min(kPrefillRows, total - first), last_hidden.data());
-  }
-  for (std::int64_t b = 0; b < prompts_.batch; ++b)
-    if (uniform_[b]) rows_[b].cache.clear();  // later tokens do not see masked ones
-  images_.features = {};
-  model_->decoder().logits(
-      matrix(logits, DType::kFloat32, prompts_.batch, config.vocab_size),
-      matrix(last_hidden.data(), DType::kFloat32, prompts_.batch, config.hidden_size));
+  std::vector<float> storage(prompts_.batch * config.hidden_size);
+  const Tensor hidden = matrix(storage.data(), DType::kFloat32, prompts_.batch, config.hidden_size);
+  forward(hidden, 1);
+  model_->decoder().logits(matrix(logits, DType::kFloat32, prompts_.batch, config.vocab_size),
+                           hidden);
 }
 
 void ChatSession::reorder(const std::vector<std::int32_t>& parents) {
-  std::vector<Row> rows;
+  std::vector<KvCache> rows;
   rows.reserve(parents.size());
-  for (const std::int32_t parent : parents) rows.push_back(rows_[parent]);
-  rows_ = std::move(rows);
+  for (const std::int32_t parent : parents) rows.push_back(cache_.rows[parent]);
+  cache_.rows = std::move(rows);
+  for (const auto& recorder : recorders_) recorder->reorder(parents);
 }
 
 void ChatSession::step(const std::int32_t* tokens, float* logits) {
@@ -166,23 +184,20 @@ void ChatSession::step(const std::int32_t* tokens, float* logits) {
   const Buffer storage = model_->backend().allocate(count * config.hidden_size * sizeof(float));
   const Tensor hidden = matrix(storage.data(), DType::kFloat32, count, config.hidden_size);
 
-  ++sequence_length_;
   DecoderBatch batch;
-  batch.sequence_length = sequence_length_;
-  std::vector<std::int64_t> slots;
+  batch.sequence_length = ++cache_.length;
+  std::vector<std::int64_t> rows;
   for (std::int64_t r = 0; r < count; ++r) {
-    Row& row = rows_[r];
-    row.cache.reserve(1);
-    batch.segments.push_back(
-        {r, 1, row.cache.length(), row.cache.pages(), true, config.attention_scale()});
-    batch.positions.push_back(row.next_position++);
-    row.cache.advance(1);
-    slots.push_back(r);
+    KvCache& cache = cache_.rows[r];
+    cache.reserve(1);
+    batch.segments.push_back({r, 1, cache.length(), cache.pages(), true, config.attention_scale()});
+    batch.positions.push_back(static_cast<std::int32_t>(cache.length()));
+    cache.advance(1);
+    rows.push_back(r);
   }
   clear_hidden_states(count, 1);
   model_->decoder().embed(hidden, std::vector<std::int32_t>(tokens, tokens + count));
-  model_->decoder().forward(hidden, batch, hidden_states_observer(std::move(slots)),
-                            check_interrupt_);
+  model_->decoder().forward(hidden, batch, observer(rows, rows), check_interrupt_);
   model_->decoder().logits(matrix(logits, DType::kFloat32, count, config.vocab_size), hidden);
 }
 

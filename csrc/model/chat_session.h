@@ -1,80 +1,93 @@
-// A batch of prompts with image features, growing token by token: the engine behind generate().
+// A batch of prompts, growing token by token: what runs the decoder for forward() and generate().
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "core/activations.h"
 #include "generation/sequence_model.h"
 #include "model/internvl.h"
 #include "model/kv_cache.h"
 
 namespace internvl {
 
-/// Prompts of one generate() call, as the tokenizer pads them.
+/// The tokens of a batch, padded to one length. All matrices are (batch, length).
 struct Prompts {
   std::int64_t batch = 0;
-  std::int64_t length = 0;                   ///< padding included
-  std::vector<std::int32_t> ids;             ///< (batch, length)
-  std::vector<std::uint8_t> attention_mask;  ///< (batch, length)
+  std::int64_t length = 0;
+  std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> embedding_rows;  ///< row of `embeddings` that stands for the id, or -1
+  std::vector<std::uint8_t> attention_mask;  ///< 0: padding
+  std::vector<std::int32_t> position_ids;
+  std::vector<float> embeddings;  ///< (any, L): image features, or what the caller embedded
 };
 
-/// Rows that replace the embeddings of image_token_id, in order over the whole batch.
-struct ImageRows {
-  std::int32_t image_token_id = -1;
-  std::int64_t rows = 0;
-  std::vector<float> features;  ///< (rows, L); empty for a text-only batch
+/// What a batch has stored. Copies share memory until they differ.
+struct BatchCache {
+  std::int64_t length = 0;    ///< tokens of a sequence, masked ones included
+  std::vector<KvCache> rows;  ///< of each sequence: its tokens that are not masked
 };
 
 /// Masked tokens are left out of the computation instead of being masked: a sample's result does
-/// not depend on its padding. Two oddities of the reference are kept: the logits of a row whose
-/// last token is masked are those of that token at position 1, and a row that is masked altogether
-/// attends uniformly over its tokens, all at position 1.
+/// not depend on its padding. Where the result of a masked token itself is asked for, it is the
+/// reference's: the token sees those before it that are not masked, and where there are none,
+/// adding the lowest float to its scores makes it attend uniformly over the masked tokens up to
+/// itself and all that are not masked (InternLM2, eager attention).
 class ChatSession : public SequenceModel {
  public:
-  /// Throws InvalidArgument where the image rows are not as many as the image tokens.
-  ChatSession(std::shared_ptr<const InternVL> model, Prompts prompts, ImageRows images,
-              CheckInterrupt check_interrupt, Observer observer = {});
+  /// Continues `past` (of this model and batch size), or starts afresh without rows in it.
+  ChatSession(std::shared_ptr<const InternVL> model, Prompts prompts, BatchCache past,
+              Recorders recorders, CheckInterrupt check_interrupt);
 
   std::int64_t vocab_size() const override { return model_->config().decoder.vocab_size; }
-  std::int64_t batch_size() const override { return static_cast<std::int64_t>(rows_.size()); }
+  std::int64_t batch_size() const override { return static_cast<std::int64_t>(cache_.rows.size()); }
   void keep_hidden_states(KeepHidden keep) override { keep_ = keep; }
   const HiddenStates& hidden_states() const override { return hidden_states_; }
   void prefill(float* logits) override;
   void reorder(const std::vector<std::int32_t>& parents) override;
   void step(const std::int32_t* tokens, float* logits) override;
 
+  /// Runs the prompts, once. hidden (batch * positions, L) float32: the last layer's output, before
+  /// the norm, of the last `positions` tokens of each prompt.
+  void forward(Tensor hidden, std::int64_t positions);
+
+  const BatchCache& cache() const { return cache_; }
+  const Prompts& prompts() const { return prompts_; }
+  const InternVL& model() const { return *model_; }
+  const std::shared_ptr<const InternVL>& shared_model() const { return model_; }
+
  private:
-  struct Row {
-    KvCache cache;
-    std::int32_t next_position = 0;
-  };
-
   // One token of the prompts that takes part in the computation.
-  struct PromptToken {
-    std::int64_t row;     // of the batch
-    std::int64_t column;  // in the padded prompt
-    std::int32_t id;
-    std::int32_t position;
-    std::int64_t image_row;  // -1: not an image token
+  struct Token {
+    std::int64_t row;  // of the batch
+    std::int64_t column;
     bool stores;
-    bool last;  // its logits are the row's
   };
 
-  std::vector<PromptToken> plan_prompt();
-  void prefill_chunk(const PromptToken* tokens, std::int64_t count, float* last_hidden);
+  // Tokens that see others, and those that see none, which come after them.
+  struct Plan {
+    std::vector<Token> seeing;
+    std::vector<Token> blind;
+  };
+
+  Plan plan(std::int64_t positions) const;
+  /// Runs tokens in passes of bounded size; the last `positions` of each prompt go to `hidden`.
+  void run(const std::vector<Token>& tokens, std::vector<KvCache>& caches, float scale,
+           Tensor hidden, std::int64_t positions);
+  void run_pass(const Token* tokens, Tensor hidden, std::vector<KvCache>& caches, float scale);
   /// Makes room for those of one pass; padding stays zero.
   void clear_hidden_states(std::int64_t batch, std::int64_t tokens);
-  Observer hidden_states_observer(std::vector<std::int64_t> slots);
+  /// slots[r]: place of row r in (batch, tokens) of the hidden states; sequences[r]: see
+  /// Activations::append().
+  Observer observer(std::vector<std::int64_t> slots, std::vector<std::int64_t> sequences);
+  void keep_layer(const std::string& name, Tensor value, const std::vector<std::int64_t>& slots);
 
   std::shared_ptr<const InternVL> model_;
   Prompts prompts_;
-  ImageRows images_;
+  BatchCache cache_;
+  Recorders recorders_;
   CheckInterrupt check_interrupt_;
-  Observer observer_;
-  std::vector<Row> rows_;
-  std::vector<bool> uniform_;     // rows masked altogether
-  std::int64_t sequence_length_;  // padding included
   KeepHidden keep_ = KeepHidden::kNone;
   HiddenStates hidden_states_;
 };

@@ -58,15 +58,24 @@ void Decoder::forward(Tensor hidden, const DecoderBatch& batch, const Observer& 
   if (observer) {
     const Buffer norm_storage = backend_.allocate(rows * width * sizeof(float));
     const Tensor normed_float = matrix(norm_storage.data(), DType::kFloat32, rows, width);
-    backend_.norm(normed_float, hidden, weights_.norm);
+    norm(normed_float, hidden);
     observer("llm.norm", normed_float);
   }
+}
+
+void Decoder::norm(Tensor out, Tensor hidden) const { backend_.norm(out, hidden, weights_.norm); }
+
+void Decoder::output(Tensor logits, Tensor normed) const {
+  const Buffer storage = backend_.allocate(normed.rows * normed.cols * size_of(activation_));
+  const Tensor input = matrix(storage.data(), activation_, normed.rows, normed.cols);
+  backend_.copy(input, normed);
+  backend_.linear(logits, input, weights_.output);
 }
 
 void Decoder::logits(Tensor logits, Tensor hidden) const {
   const Buffer storage = backend_.allocate(hidden.rows * hidden.cols * size_of(activation_));
   const Tensor normed = matrix(storage.data(), activation_, hidden.rows, hidden.cols);
-  backend_.norm(normed, hidden, weights_.norm);
+  norm(normed, hidden);
   backend_.linear(logits, normed, weights_.output);
 }
 

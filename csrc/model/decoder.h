@@ -35,7 +35,13 @@ class Decoder {
   void forward(Tensor hidden, const DecoderBatch& batch, const Observer& observer,
                const CheckInterrupt& check_interrupt) const;
 
-  /// logits (rows, vocab) float32 of the rows of hidden (output of forward()).
+  /// out = the final norm of hidden, the output of forward(); out may be hidden.
+  void norm(Tensor out, Tensor hidden) const;
+
+  /// logits (rows, vocab) float32 = the output embeddings applied to normed (rows, L) float32.
+  void output(Tensor logits, Tensor normed) const;
+
+  /// logits (rows, vocab) float32 of the rows of hidden: norm() and output().
   void logits(Tensor logits, Tensor hidden) const;
 
  private:

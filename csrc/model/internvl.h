@@ -27,6 +27,7 @@ class InternVL {
   const Backend& backend() const { return *backend_; }
   const Decoder& decoder() const { return decoder_; }
   const VisionTransformer& vision() const { return vision_; }
+  const Projector& projector() const { return projector_; }
 
   /// Decoder rows that one tile of these pixels becomes.
   std::int64_t tokens_per_tile(const PixelValues& pixels) const;

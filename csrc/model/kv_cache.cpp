@@ -1,5 +1,6 @@
 #include "model/kv_cache.h"
 
+#include <atomic>
 #include <cstring>
 
 namespace internvl {
@@ -16,7 +17,10 @@ void KvCache::reserve(std::int64_t tokens) {
     addresses_.push_back(pages_.back()->data());
   }
   for (std::int64_t p = first_written; p < needed; ++p) {
-    if (pages_[p].use_count() == 1) continue;
+    if (pages_[p].use_count() == 1) {
+      std::atomic_thread_fence(std::memory_order_acquire);  // another thread may have let it go
+      continue;
+    }
     std::shared_ptr<Buffer> own = new_page();
     if (length_ > p * kKvPageTokens) std::memcpy(own->data(), pages_[p]->data(), own->bytes());
     pages_[p] = std::move(own);

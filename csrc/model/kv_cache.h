@@ -25,9 +25,6 @@ class KvCache {
   /// After the backend stored `tokens` rows.
   void advance(std::int64_t tokens) { length_ += tokens; }
 
-  /// Forgets all tokens; pages are kept for reuse.
-  void clear() { length_ = 0; }
-
   /// Valid until the next reserve(), copy or move.
   std::byte* const* pages() const { return addresses_.data(); }
 

@@ -70,7 +70,6 @@ void VisionTransformer::forward(Tensor hidden, const PixelValues& pixels, std::i
                                 const Observer& observer,
                                 const CheckInterrupt& check_interrupt) const {
   embed(hidden, pixels);
-  if (observer) observer("vit.embeddings", hidden);
   encode(hidden, hidden.rows / pixels.tiles, layers, observer, check_interrupt);
 }
 
@@ -91,6 +90,7 @@ void VisionTransformer::encode(Tensor hidden, std::int64_t tokens, std::int64_t 
   const Tensor mlp = matrix(mlp_storage.data(), activation_, rows, config_.intermediate_size);
   const Tensor context = normed;  // the normed input is dead once qkv is made
 
+  if (observer) observer("vit.embeddings", hidden);
   for (std::int64_t i = 0; i < layers; ++i) {
     check_interrupt();
     const VisionLayerWeights& layer = weights_.layers[i];

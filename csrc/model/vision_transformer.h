@@ -41,7 +41,8 @@ class VisionTransformer {
   void forward(Tensor hidden, const PixelValues& pixels, std::int64_t layers,
                const Observer& observer, const CheckInterrupt& check_interrupt) const;
 
-  /// hidden (tiles * tokens, C) float32: the embeddings become the output of layer `layers`.
+  /// hidden (tiles * tokens, C) float32: the embeddings become the output of layer `layers`. The
+  /// observer sees what it sees in forward().
   void encode(Tensor hidden, std::int64_t tokens, std::int64_t layers, const Observer& observer,
               const CheckInterrupt& check_interrupt) const;
 

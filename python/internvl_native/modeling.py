@@ -8,7 +8,7 @@ the argument, what was expected and what came.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,12 @@ from internvl_native.chat import ChatMethods
 from internvl_native.configuration import InternVLChatConfig
 from internvl_native.conversation import get_conv_template
 from internvl_native.core_config import num_image_token
+from internvl_native.decoder_inputs import DecoderInputs, generation_positions
 from internvl_native.engine import Engine
 from internvl_native.generation import prepare_generation
 from internvl_native.pretrained_model import PretrainedModel
 from internvl_native.streamers import ended_on_error
+from internvl_native.taps import Taps, recorders
 from internvl_native.vision import InternVisionModel, Projector
 
 
@@ -86,7 +88,7 @@ class InternVLChatModel(PretrainedModel, ChatMethods):
         tensors have the model's dtype, numpy arrays are float32.
         """
         pixels, dtype = arrays.pixel_array(pixel_values)
-        features = self._core.extract_feature(pixels, dtype)
+        features = self._core.extract_feature(pixels, dtype, recorders(self._engine))
         return arrays.like(features, pixel_values, self._core.dtype)
 
     # ---- text
@@ -122,72 +124,57 @@ class InternVLChatModel(PretrainedModel, ChatMethods):
             NotImplementedError: an option of transformers that the engine lacks.
         """
         with ended_on_error(generate_kwargs.get("streamer")):
-            if self.img_context_token_id is None:
-                raise ValueError(
-                    "img_context_token_id: set model.img_context_token_id = "
-                    "tokenizer.convert_tokens_to_ids('<IMG_CONTEXT>') before generate()"
-                )
-            ids = arrays.integer_array(input_ids, "input_ids")
-            if ids.ndim != 2:
-                raise ValueError(
-                    f"input_ids: expected 2 dimensions (batch, length), got shape {ids.shape}"
-                )
-            mask = arrays.mask_array(attention_mask, ids.shape)
+            self._image_token()
+            inputs = DecoderInputs.from_ids(input_ids, self.config.llm_config)
+            mask = arrays.mask_array(attention_mask, inputs.shape)
         plan = prepare_generation(
             dict(generate_kwargs, output_hidden_states=output_hidden_states),
             model_config=self.config.llm_config,
             generation_config=generation_config,
         )
         as_torch = any(map(arrays.is_torch, (pixel_values, input_ids, visual_features)))
-        return plan.run(
-            lambda: self._session(ids, mask, self._features(pixel_values, visual_features)),
-            torch_tensors=as_torch,
-        )
 
-    def _features(self, pixel_values: Any, visual_features: Any) -> npt.NDArray[np.float32] | None:
-        if pixel_values is None:
-            return None
+        def open_session() -> _core.ChatSession:
+            tokens = inputs
+            if pixel_values is not None:
+                features = self._features(pixel_values, visual_features)
+                tokens = tokens.with_features(features, self._image_token())
+            return tokens.session(
+                self._core, mask, generation_positions(mask), recorders(self._engine)
+            )
+
+        return plan.run(open_session, torch_tensors=as_torch)
+
+    def _features(self, pixel_values: Any, visual_features: Any) -> npt.NDArray[np.float32]:
         if visual_features is not None:
             return arrays.float_array(visual_features, "visual_features")
-        return self._core.extract_feature(*arrays.pixel_array(pixel_values))
+        pixels, dtype = arrays.pixel_array(pixel_values)
+        return self._core.extract_feature(pixels, dtype, recorders(self._engine))
 
-    def _session(
-        self,
-        ids: npt.NDArray[np.int64],
-        mask: npt.NDArray[np.uint8],
-        features: npt.NDArray[np.float32] | None,
-        observer: Callable[[str, npt.NDArray[np.float32]], None] | None = None,
-    ) -> _core.ChatSession:
-        vocab_size = self.config.llm_config.vocab_size
-        if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
-            raise IndexError(
-                f"input_ids: expected ids in [0, {vocab_size}), got {ids.min()} to {ids.max()}; "
-                "is the tokenizer another checkpoint's?"
+    def _image_token(self) -> int:
+        if self.img_context_token_id is None:
+            raise ValueError(
+                "img_context_token_id: set model.img_context_token_id = "
+                "tokenizer.convert_tokens_to_ids('<IMG_CONTEXT>') first"
             )
-        image_token = -1 if self.img_context_token_id is None else self.img_context_token_id
-        return self._core.session(ids.astype(np.int32), mask, features, image_token, observer)
+        return self.img_context_token_id
 
-    def taps(
-        self, pixel_values: Any, input_ids: Any, attention_mask: Any = None
-    ) -> dict[str, npt.NDArray[np.float32]]:
-        """Activations of one prompt by name, float32, the rows of all tiles or tokens stacked.
+    def taps(self, *names: str) -> Taps:
+        """Records activations while a block runs.
 
-        ``vit.embeddings``, ``vit.layer1``, ..., ``pixel_shuffle``, ``vit_embeds``,
-        ``llm.inputs_embeds``, ``llm.layer1``, ..., ``llm.norm``, and ``llm.logits_last``
-        (batch, vocab), those of the last position. Layers are counted from 1.
+        ``with model.taps("vit.layer12", "llm.layer*") as taps: model.chat(...)`` keeps what the
+        model computes in this thread inside the block, in whichever calls. Nothing is copied that
+        was not asked for.
+
+        Args:
+            names: ``vit.embeddings``, ``vit.layer1``, ..., ``pixel_shuffle``, ``vit_embeds``,
+                ``llm.inputs_embeds``, ``llm.layer1``, ..., ``llm.norm``, or patterns of them with
+                ``*``, ``?`` and ``[...]``.
+
+        Returns:
+            :class:`Taps`, which says how the rows lie.
+
+        Raises:
+            ValueError: a name that is none of these; the error lists them all.
         """
-        chunks: dict[str, list[npt.NDArray[np.float32]]] = {}
-
-        def observe(name: str, value: npt.NDArray[np.float32]) -> None:
-            chunks.setdefault(name, []).append(value)
-
-        ids = arrays.integer_array(input_ids, "input_ids")
-        mask = arrays.mask_array(attention_mask, ids.shape)
-        features = None
-        if pixel_values is not None:
-            pixels, dtype = arrays.pixel_array(pixel_values)
-            features = self._core.extract_feature(pixels, dtype, observe)
-        session = self._session(ids, mask, features, observe)
-        taps = {"llm.logits_last": session.prefill()}
-        taps.update((name, np.concatenate(values)) for name, values in chunks.items())
-        return taps
+        return Taps(self._engine, names)

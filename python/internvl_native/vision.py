@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from internvl_native import arrays
+from internvl_native import _core, arrays
 from internvl_native.configuration import InternVisionConfig
 from internvl_native.model_output import ModelOutput
 from internvl_native.module import NumberedModules
 from internvl_native.pretrained_model import PretrainedModel
+from internvl_native.taps import recorders, tap_names
 
 
 class VisionOutput(ModelOutput):
@@ -65,22 +66,17 @@ class InternVisionModel(PretrainedModel):
             output_hidden_states = self.config.output_hidden_states
         if return_dict is None:
             return_dict = self.config.use_return_dict
-        layers: dict[str, list[npt.NDArray[np.float32]]] = {}
-
-        def keep(name: str, value: npt.NDArray[np.float32]) -> None:
-            layers.setdefault(name, []).append(value)
-
-        observer = keep if output_hidden_states else None
+        loaded = self._vision_config
+        names = tap_names(loaded) if output_hidden_states else []
+        states = _core.Activations(set(names))
+        seen_by = [states, *recorders(self._engine)]
         core, example = self._core, pixel_values if pixel_embeds is None else pixel_embeds
         if pixel_embeds is not None:
             embeds = arrays.float_array(pixel_embeds, "pixel_embeds")
-            if output_hidden_states:
-                keep("vit.embeddings", embeds)
-            last = core.vision_encode(embeds, observer)
+            last = core.vision_encode(embeds, seen_by)
         elif pixel_values is not None:
             pixels, dtype = arrays.pixel_array(pixel_values)
-            depth = self._vision_config.num_hidden_layers
-            last = core.vision_forward(pixels, dtype, depth, observer)
+            last = core.vision_forward(pixels, dtype, loaded.num_hidden_layers, seen_by)
         else:
             raise ValueError(
                 "pixel_values: expected (tiles, 3, height, width), or pixel_embeds, got neither"
@@ -89,9 +85,7 @@ class InternVisionModel(PretrainedModel):
         def public(array: npt.NDArray[np.float32]) -> Any:
             return arrays.like(array, example, core.dtype)
 
-        hidden_states = tuple(
-            public(np.concatenate(chunks).reshape(last.shape)) for chunks in layers.values()
-        )
+        hidden_states = tuple(public(np.stack(states.sequences(name))) for name in names)
         output = VisionOutput(
             last_hidden_state=public(last),
             pooler_output=public(last[:, 0].copy()),

@@ -92,7 +92,15 @@ class NativeImplementation:
         return np.asarray(tensor)
 
     def taps(self, model: Any, pixel_values: Any, input_ids: Any) -> dict[str, np.ndarray]:
-        return dict(model.taps(pixel_values=pixel_values, input_ids=input_ids))
+        with model.taps("*") as taps:
+            output = model.generate(
+                pixel_values=pixel_values,
+                input_ids=input_ids,
+                max_new_tokens=1,
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
+        return {**taps, "llm.logits_last": output.logits[0]}
 
     def dynamic_preprocess(self, image: Any, **settings: Any) -> list[Any]:
         import internvl_native
