@@ -15,6 +15,7 @@ from internvl_native.cli.dialogue import Dialogue
 from internvl_native.cli.errors import error_line
 from internvl_native.cli.images import ImageLoader, TiledImage
 from internvl_native.cli.terminal import Style, printable
+from internvl_native.cli.units import plural
 
 HELP = {
     "/image": "FILE|URL ...  add images, which the next question is about; alone: list them",
@@ -63,8 +64,7 @@ class _Session:
 
     def _greet(self) -> None:
         model = self.dialogue.model
-        threads = f"{num_threads()} thread{'s' if num_threads() > 1 else ''}"
-        name = Path(model.name_or_path).name
+        name, threads = Path(model.name_or_path).resolve().name, plural(num_threads(), "thread")
         print(f"{self.style.bold(name)}  {model.dtype} on {model.backend}, {threads}")
         self._note("Ask a question. /help lists the commands, Ctrl-D leaves.")
         self._list_images()
@@ -105,14 +105,15 @@ class _Session:
             self._note(streamer.summary())
 
     def _images(self, text: str) -> None:
-        for name in _names(text):
-            self.dialogue.images.append(self.loader.load(name))
-        self._list_images()
+        images = self.dialogue.images
+        known = len(images) if text else 0
+        images += [self.loader.load(name) for name in _names(text)]
+        self._list_images(known)
 
-    def _list_images(self) -> None:
+    def _list_images(self, begin: int = 0) -> None:
         tokens = self.dialogue.model.num_image_token
-        for number, image in enumerate(self.dialogue.images, 1):
-            self._note(f"Image-{number}: {describe(image, tokens)}")
+        for number, image in enumerate(self.dialogue.images[begin:], begin + 1):
+            self._note(f"Image-{number}: {_describe(image, tokens)}")
 
     def _system(self, text: str) -> None:
         if text:
@@ -123,10 +124,9 @@ class _Session:
         print(self.style.dim(text))
 
 
-def describe(image: TiledImage, num_image_token: int) -> str:
-    """Such as "photo.jpg, 13 tiles, 3328 tokens"."""
-    tiles = f"{image.tiles} tile{'s' if image.tiles > 1 else ''}"
-    return f"{image.name}, {tiles}, {image.tiles * num_image_token} tokens"
+def _describe(image: TiledImage, num_image_token: int) -> str:
+    tiles, tokens = plural(image.tiles, "tile"), plural(image.tiles * num_image_token, "token")
+    return f"{printable(image.name)}, {tiles}, {tokens}"
 
 
 def _names(text: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from internvl_native import TextStreamer
 from internvl_native.cli.terminal import printable
+from internvl_native.cli.units import plural
 
 
 class AnswerStreamer(TextStreamer):
@@ -43,7 +44,7 @@ class AnswerStreamer(TextStreamer):
         if not self.times:
             return "no tokens"
         count, first, last = len(self.times), self.times[0], self.times[-1]
-        text = f"{count} token{'s' if count > 1 else ''}"
+        text = plural(count, "token")
         if count > 1:
             text += f", {(count - 1) / (last - first):.1f} per second"
         return f"{text}, the first after {first - self._start:.1f} s"
