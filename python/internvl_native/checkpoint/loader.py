@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from internvl_native._core import CheckpointError
 from internvl_native.checkpoint.safetensors import WEIGHT_DTYPES, StoredTensor, read_safetensors
+from internvl_native.checkpoint.tensor import CheckpointTensor
+from internvl_native.checkpoint.wrapped import unwrap
 from internvl_native.json_file import read_json_object
 
 _CONVERT = """\
@@ -28,14 +31,13 @@ class Checkpoint(NamedTuple):
     """All tensors of a checkpoint folder; their files are mapped."""
 
     path: Path
-    tensors: dict[str, StoredTensor]
-
-    @property
-    def dtype(self) -> str:
-        """That of the first tensor of weights, as `torch_dtype="auto"` takes it where the config
-        says nothing: "float32", "bfloat16" or "float16"."""
-        stored = (tensor.dtype for tensor in self.tensors.values())
-        return next((WEIGHT_DTYPES[dtype] for dtype in stored if dtype in WEIGHT_DTYPES), "float32")
+    tensors: Mapping[str, CheckpointTensor]
+    """Under the names of a model without LoRA; LoRA layers inside are merged when read."""
+    dtype: str
+    """That of the first tensor of weights, as `torch_dtype="auto"` takes it where the config says
+    nothing: "float32", "bfloat16" or "float16"."""
+    lora_ranks: Mapping[str, int]
+    """Of the parts that had LoRA layers inside: {"language_model": 16}."""
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, variant: str | None = None) -> Checkpoint:
@@ -43,16 +45,23 @@ def open_checkpoint(path: str | os.PathLike[str], *, variant: str | None = None)
 
     As in transformers, `model.safetensors` comes before `model.safetensors.index.json`, and
     `variant="fp16"` asks for `model.fp16.safetensors`. Raises CheckpointError for files that are
-    missing, damaged or not what the index says.
+    missing, damaged or not what the index says, and for LoRA layers inside that are not whole.
     """
     folder = Path(path)
+    stored = _read_folder(folder, variant)
+    dtypes = (WEIGHT_DTYPES.get(tensor.dtype) for tensor in stored.values())
+    tensors, ranks = unwrap(folder, stored)
+    return Checkpoint(folder, tensors, next(filter(None, dtypes), "float32"), ranks)
+
+
+def _read_folder(folder: Path, variant: str | None) -> dict[str, StoredTensor]:
     infix = f".{variant}" if variant else ""
     single = folder / f"model{infix}.safetensors"
     if single.exists():
-        return Checkpoint(folder, read_safetensors(single))
+        return read_safetensors(single)
     index = folder / f"model.safetensors.index{infix}.json"
     if index.exists():
-        return Checkpoint(folder, _read_shards(index))
+        return _read_shards(index)
     if any(folder.glob("pytorch_model*.bin")):
         raise CheckpointError(
             f"{folder}: expected safetensors, got pytorch_model*.bin, which are pickles. Convert "

@@ -10,6 +10,7 @@ from internvl_native.checkpoint.intern_vit import LAYER_PREFIX, vision_layer, vi
 from internvl_native.checkpoint.internlm2 import INTERNLM2
 from internvl_native.checkpoint.llama import LLAMA
 from internvl_native.checkpoint.loader import Checkpoint
+from internvl_native.checkpoint.problems import raise_problems
 from internvl_native.checkpoint.projector import projector
 from internvl_native.checkpoint.safetensors import DTYPE_BITS, WEIGHT_DTYPES, StoredTensor
 from internvl_native.checkpoint.table import Table, TensorRows, renamed
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DECODER_FAMILIES = {"internlm2": INTERNLM2, "llama": LLAMA}
-_MAX_LISTED = 8
 
 
 class RowRange(NamedTuple):
@@ -52,6 +52,8 @@ def weight_map(
     that of weights. Tensors that the model has no use for are logged as transformers does.
     """
     core_config(config)  # nothing below meets a value that makes no sense
+    if isinstance(config, InternVLChatConfig):
+        _check_lora(config, checkpoint)
     table = _table(config, checkpoint)
     _check_tensors(table, checkpoint)
     unused = _unused(config, table, checkpoint)
@@ -153,6 +155,23 @@ def _layers(layer: Table, count: int, layer_prefix: str, prefix: str, files: Che
     return table
 
 
+def _check_lora(config: InternVLChatConfig, checkpoint: Checkpoint) -> None:
+    """config.json says which parts have LoRA layers inside, and their rank."""
+    for part, key in (("vision_model", "use_backbone_lora"), ("language_model", "use_llm_lora")):
+        configured, stored = int(getattr(config, key)), checkpoint.lora_ranks.get(part, 0)
+        if configured == stored:
+            continue
+        if stored:
+            raise CheckpointError(
+                f"{checkpoint.path}: {key}: expected {stored}, the rank of the LoRA layers of "
+                f"{part}, got {configured} in config.json"
+            )
+        logger.warning(
+            "%s: config.json says %s=%s, but there are no LoRA layers in %s: taken as merged. "
+            "Set %s to 0 in config.json.", checkpoint.path, key, configured, part, key,
+        )  # fmt: skip
+
+
 def _check_tensors(table: Table, checkpoint: Checkpoint) -> None:
     problems = []
     for rows in {rows.tensor: rows for all_ in table.values() for rows in all_}.values():
@@ -165,13 +184,7 @@ def _check_tensors(table: Table, checkpoint: Checkpoint) -> None:
         elif tensor.dtype not in WEIGHT_DTYPES:
             expected = ", ".join(WEIGHT_DTYPES)
             problems.append(f"{where}: expected a dtype of {expected}, got {tensor.dtype}")
-    if problems:
-        listed = "\n".join(problems[:_MAX_LISTED])
-        more = len(problems) - _MAX_LISTED
-        raise CheckpointError(
-            f"{checkpoint.path}: tensors that do not fit config.json: {len(problems)}\n{listed}"
-            + (f"\n... and {more} more" if more > 0 else "")
-        )
+    raise_problems(checkpoint.path, "tensors that do not fit config.json", problems)
 
 
 def _row_ranges(rows: TensorRows, checkpoint: Checkpoint) -> list[RowRange]:

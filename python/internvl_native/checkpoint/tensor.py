@@ -1,0 +1,41 @@
+"""What the tensors of a checkpoint have in common, stored in a file or computed from others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from internvl_native._core import ByteSource
+
+
+class CheckpointTensor(Protocol):
+    """A tensor by its description; values are read when they are asked for."""
+
+    @property
+    def dtype(self) -> str:
+        """As safetensors spells it: "BF16", "F16", "F32", ..."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def path(self) -> str:
+        """The file that error messages name."""
+
+    def location(self) -> tuple[ByteSource, int]:
+        """Where the engine reads it: a source, and the offset of the first byte in it."""
+
+    def read(self) -> npt.NDArray[Any]:
+        """The values; bfloat16, which numpy lacks, as its uint16 bits."""
+
+
+def read_float32(tensor: CheckpointTensor) -> npt.NDArray[np.float32]:
+    """The values of a BF16, F16 or F32 tensor, in an array that the caller may change."""
+    values = tensor.read()
+    if tensor.dtype == "BF16":
+        values = np.left_shift(values, 16, dtype=np.uint32).view(np.float32)
+    result: npt.NDArray[np.float32] = np.require(values, np.float32, ["C", "W"])
+    return result
