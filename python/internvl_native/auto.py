@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
+from internvl_native.checkpoint.locate import locate
 from internvl_native.checkpoint.options import as_config, load_options
 from internvl_native.configuration import AutoConfig
 from internvl_native.modeling import InternVLChatModel
@@ -35,8 +36,9 @@ class AutoModel:
         """
         options = load_options(kwargs)
         if options.config is None:
-            where = dict(options.location, subfolder=options.subfolder)
-            config = AutoConfig.from_pretrained(pretrained_model_name_or_path, **where)
+            config = AutoConfig.from_pretrained(
+                locate(pretrained_model_name_or_path, options).folder
+            )
         elif isinstance(options.config, (str, os.PathLike)):
             config = AutoConfig.from_pretrained(options.config, **options.location)
         else:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 def widen(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     """The values as float32, which holds each of them exactly."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
+    return np.left_shift(bits, 16, dtype=np.uint32).view(np.float32)
 
 
 def rounded(values: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:

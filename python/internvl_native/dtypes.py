@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-DTYPES = ("float32", "bfloat16", "float16")
+ELEMENT_SIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes."""
+DTYPES = tuple(ELEMENT_SIZE)
 
 _ALIASES = {
     "float": "float32",

@@ -3,43 +3,84 @@
 from __future__ import annotations
 
 import copy
-from functools import cached_property
+from collections.abc import Mapping
+from threading import Lock
 
 from internvl_native import _core
+from internvl_native.checkpoint.adapter import Adapter, merge_adapter
 from internvl_native.checkpoint.loader import Checkpoint
-from internvl_native.checkpoint.weights import parameter_tensors, weight_map
+from internvl_native.checkpoint.weights import parameter_tensors, untied, weight_map
 from internvl_native.configuration import InternVisionConfig, InternVLChatConfig
 from internvl_native.core_config import core_config
-from internvl_native.parameters import ModuleTree, module_tree
+from internvl_native.parameters import ModuleTree, fill_tree
+from internvl_native.progress import loading_bar
 
 
 class Engine:
-    """A checkpoint loaded in one dtype.
+    """A checkpoint loaded in one dtype, with adapters merged into its weights.
 
     Attributes:
-        core: the engine; another one after :meth:`convert`.
-        checkpoint: the files that the weights come from.
+        dtype: "float32", "bfloat16" or "float16".
+        checkpoint: the tensors that the weights come from, adapters included.
+        adapters: all that were ever merged, by name.
+        active: those that are merged now, in their order.
         config: the configuration that they were loaded with, which later changes of the model's
             ``config`` leave alone, as the modules of the reference do.
+        tree: the model's parameters and modules.
     """
 
     def __init__(
-        self, config: InternVLChatConfig | InternVisionConfig, checkpoint: Checkpoint, dtype: str
+        self,
+        config: InternVLChatConfig | InternVisionConfig,
+        checkpoint: Checkpoint,
+        dtype: str,
+        adapters: Mapping[str, Adapter],
     ) -> None:
         self.config = copy.deepcopy(config)
-        self.checkpoint = checkpoint
-        self.core = self._load(dtype)
+        self.dtype = dtype
+        self.tree: ModuleTree = {}
+        self.adapters: dict[str, Adapter] = {}
+        self._base = checkpoint
+        self._core: _core.InternVL | None = None
+        self._lock = Lock()
+        self.merge(adapters)
+
+    @property
+    def core(self) -> _core.InternVL:
+        """The engine; another one after :meth:`convert` and :meth:`merge`, and loaded here if
+        those were interrupted."""
+        core = self._core
+        if core is None:
+            with self._lock:
+                core = self._core = self._core or self._load()
+        return core
 
     def convert(self, dtype: str) -> None:
         """Loads the weights again where ``dtype`` is another one."""
-        if dtype != self.core.dtype:
-            self.core = self._load(dtype)
+        if dtype != self.dtype:
+            self.dtype = dtype
+            self._reload()
 
-    @cached_property
-    def tree(self) -> ModuleTree:
-        """The model's parameters and modules."""
-        return module_tree(parameter_tensors(self.config, self.checkpoint))
+    def merge(self, adapters: Mapping[str, Adapter]) -> None:
+        """Loads the weights with these adapters, and no others, merged one after the other.
 
-    def _load(self, dtype: str) -> _core.InternVL:
-        weights = weight_map(self.config, self.checkpoint)
-        return _core.InternVL(core_config(self.config), weights, dtype)
+        Raises CheckpointError, and changes nothing, for adapters that do not fit.
+        """
+        checkpoint = untied(self.config, self._base) if adapters else self._base
+        for adapter in adapters.values():
+            checkpoint = merge_adapter(checkpoint, adapter)
+        self._weights = weight_map(self.config, checkpoint)
+        self.checkpoint, self.active = checkpoint, dict(adapters)
+        self.adapters.update(adapters)
+        fill_tree(self.tree, parameter_tensors(self.config, checkpoint))
+        self._reload()
+
+    def _reload(self) -> None:
+        self._core = None  # first: two models need not fit into memory
+        _ = self.core
+
+    def _load(self) -> _core.InternVL:
+        total = sum(rows.nbytes for ranges in self._weights.values() for rows in ranges)
+        config = core_config(self.config)
+        with loading_bar(total) as progress:
+            return _core.InternVL(config, self._weights, self.dtype, progress=progress)

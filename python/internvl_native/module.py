@@ -13,7 +13,7 @@ from internvl_native.placement import Placement
 _NO_GRADIENTS = "internvl_native runs models, it does not train them"
 _NO_HOOKS = "the engine has no Python modules to hook; model.taps gives activations by name"
 _FIXED_WEIGHTS = "weights are those of the checkpoint's files: change these, then from_pretrained"
-_NO_ADAPTERS = "from_pretrained merges an adapter's weights when it loads them"
+_NO_ADAPTERS = "adapters are trained with peft, and merged by load_adapter"
 
 ABSENT = {
     "register_forward_hook": _NO_HOOKS,
@@ -34,7 +34,7 @@ ABSENT = {
     "gradient_checkpointing_enable": _NO_GRADIENTS,
     "enable_input_require_grads": _NO_GRADIENTS,
     "add_adapter": _NO_ADAPTERS,
-    "load_adapter": _NO_ADAPTERS,
+    "load_adapter": "the model itself has load_adapter",
     "wrap_backbone_lora": _NO_ADAPTERS,
     "wrap_llm_lora": _NO_ADAPTERS,
     "push_to_hub": "upload a folder that save_pretrained wrote, with huggingface_hub",

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Callable, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from internvl_native import arrays, bfloat16
-from internvl_native.checkpoint.safetensors import WEIGHT_DTYPES, StoredTensor
+from internvl_native.checkpoint.safetensors import WEIGHT_DTYPES
+from internvl_native.checkpoint.tensor import CheckpointTensor
+from internvl_native.dtypes import ELEMENT_SIZE
 
-ModuleTree = dict[str, Union[StoredTensor, "ModuleTree"]]
+ModuleTree = dict[str, Union[CheckpointTensor, "ModuleTree"]]
 """The names of a module's parameters and children, and what they stand for."""
 
-_ELEMENT_SIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
 
-
-def weight_values(tensor: StoredTensor, dtype: str) -> npt.NDArray[Any]:
+def weight_values(tensor: CheckpointTensor, dtype: str) -> npt.NDArray[Any]:
     """The values of a stored tensor as an array of ``dtype``; bfloat16 as its uint16 bits."""
     values, stored = tensor.read(), WEIGHT_DTYPES[tensor.dtype]
     if stored == dtype:
@@ -44,7 +45,7 @@ class Parameter:
     is_leaf = True
     is_cuda = is_meta = is_quantized = is_sparse = False
 
-    def __init__(self, tensor: StoredTensor, dtype: str) -> None:
+    def __init__(self, tensor: CheckpointTensor, dtype: str) -> None:
         self._tensor = tensor
         self._dtype = dtype
 
@@ -77,7 +78,7 @@ class Parameter:
 
     def element_size(self) -> int:
         """Bytes of an element."""
-        return _ELEMENT_SIZE[self._dtype]
+        return ELEMENT_SIZE[self._dtype]
 
     @property
     def nbytes(self) -> int:
@@ -227,13 +228,11 @@ for _name in (
     setattr(Parameter, f"__{_name}__", _on_the_values(f"__{_name}__"))
 
 
-def module_tree(parameters: dict[str, StoredTensor]) -> ModuleTree:
-    """Parameters by dotted name -> the tree of their modules, in the order of the names."""
-    root: ModuleTree = {}
+def fill_tree(root: ModuleTree, parameters: Mapping[str, CheckpointTensor]) -> None:
+    """Puts parameters by dotted name into the tree of their modules, in place of those there."""
     for dotted, tensor in parameters.items():
         *path, name = dotted.split(".")
         node = root
         for part in path:
             node = node.setdefault(part, {})  # type: ignore[assignment]
         node[name] = tensor
-    return root

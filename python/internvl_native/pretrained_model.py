@@ -7,19 +7,20 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from internvl_native import _core
 from internvl_native.checkpoint.loader import open_checkpoint
+from internvl_native.checkpoint.locate import locate
 from internvl_native.checkpoint.options import load_config, load_options
-from internvl_native.checkpoint.resolve import resolve_checkpoint
 from internvl_native.checkpoint.weights import unused_tensors
 from internvl_native.configuration import InternVisionConfig, InternVLChatConfig
 from internvl_native.dtypes import parse_dtype
 from internvl_native.engine import Engine
 from internvl_native.module import Module
 from internvl_native.parameters import ModuleTree
+from internvl_native.peft_adapters import AdapterMethods
 
 _Model = TypeVar("_Model", bound="PretrainedModel")
 
 
-class PretrainedModel(Module):
+class PretrainedModel(Module, AdapterMethods):
     """A model that :meth:`from_pretrained` makes.
 
     Attributes:
@@ -69,6 +70,9 @@ class PretrainedModel(Module):
                 weights stay float16 in memory and are widened as they are read: arithmetic and
                 activations are float32.
             config: a configuration to use instead of the checkpoint's.
+            adapters: a LoRA adapter to merge into the weights, as :meth:`load_adapter` does later:
+                its folder or hub name, or a dict of several by name. An adapter's folder in place
+                of the model's loads the model that it names, too.
             kwargs: what transformers takes. Placement (``device_map``, ``low_cpu_mem_usage``, ...)
                 is accepted and left to the engine; what cannot be honoured raises.
 
@@ -77,12 +81,11 @@ class PretrainedModel(Module):
             ValueError: an option that cannot be honoured.
         """
         options = load_options(kwargs)
-        path = resolve_checkpoint(pretrained_model_name_or_path, **options.location)
-        folder = path / options.subfolder
+        folder, adapters = locate(pretrained_model_name_or_path, options)
         config = load_config(folder, options, cls.config_class)
         checkpoint = open_checkpoint(folder, variant=options.variant)
         dtype = parse_dtype(options.torch_dtype, config, stored=checkpoint.dtype)
-        model = cls(config, Engine(config, checkpoint, dtype))
+        model = cls(config, Engine(config, checkpoint, dtype, adapters))
         if not options.output_loading_info:
             return model
         info: dict[str, Any] = {"missing_keys": [], "mismatched_keys": [], "error_msgs": []}

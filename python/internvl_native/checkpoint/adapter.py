@@ -6,19 +6,18 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from internvl_native._core import CheckpointError
 from internvl_native.checkpoint.loader import Checkpoint
 from internvl_native.checkpoint.lora import is_lora_tensor, low_rank_updates, merge_updates
 from internvl_native.checkpoint.lora_config import ADAPTER_CONFIG, LoraConfig, read_lora_config
 from internvl_native.checkpoint.problems import raise_problems
+from internvl_native.checkpoint.resolve import resolve_checkpoint
 from internvl_native.checkpoint.safetensors import read_safetensors
 from internvl_native.checkpoint.tensor import CheckpointTensor
 
-ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.*")
-"""Patterns of what an adapter needs."""
-
+_FILES = (ADAPTER_CONFIG, "adapter_model.*")
 _WEIGHTS = "adapter_model.safetensors"
 _PEFT_PREFIX = "base_model.model."
 _PARTS = ("", "language_model.", "vision_model.")
@@ -45,6 +44,14 @@ class Adapter(NamedTuple):
 def is_adapter(folder: str | os.PathLike[str]) -> bool:
     """Whether there is a PEFT adapter in the folder."""
     return (Path(folder) / ADAPTER_CONFIG).is_file()
+
+
+def find_adapter(
+    name_or_path: str | os.PathLike[str], *, subfolder: str = "", **location: Any
+) -> Adapter:
+    """The adapter in a folder or of a hub name; `location` as for `resolve_checkpoint`."""
+    folder = resolve_checkpoint(name_or_path, files=_FILES, **location)
+    return read_adapter(folder / subfolder)
 
 
 def read_adapter(folder: str | os.PathLike[str]) -> Adapter:

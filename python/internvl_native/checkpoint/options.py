@@ -46,7 +46,6 @@ _REFUSED_WHEN_GIVEN = {
     "state_dict": "weights are read from the checkpoint's files",
     "vision_model": "the parts of a model are made from the checkpoint's files",
     "language_model": "the parts of a model are made from the checkpoint's files",
-    "adapter_name": "merge the adapter into the model and save it first",
 }
 
 
@@ -63,6 +62,10 @@ class LoadOptions:
     token: str | bool | None = None
     subfolder: str = ""
     variant: str | None = None
+    adapters: Any = None
+    """Folder or hub name of a LoRA adapter, or a dict of several by name."""
+    adapter_name: str | None = None
+    """Of the adapter whose folder is loaded in place of a model's."""
     output_loading_info: bool = False
     """Return `(model, info)`, info a dict of missing_keys, unexpected_keys, mismatched_keys and
     error_msgs."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from internvl_native import bfloat16
+
 if TYPE_CHECKING:
     from internvl_native._core import ByteSource
 
@@ -36,6 +38,6 @@ def read_float32(tensor: CheckpointTensor) -> npt.NDArray[np.float32]:
     """The values of a BF16, F16 or F32 tensor, in an array that the caller may change."""
     values = tensor.read()
     if tensor.dtype == "BF16":
-        values = np.left_shift(values, 16, dtype=np.uint32).view(np.float32)
+        values = bfloat16.widen(values)
     result: npt.NDArray[np.float32] = np.require(values, np.float32, ["C", "W"])
     return result

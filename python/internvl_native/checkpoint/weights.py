@@ -12,14 +12,16 @@ from internvl_native.checkpoint.llama import LLAMA
 from internvl_native.checkpoint.loader import Checkpoint
 from internvl_native.checkpoint.problems import raise_problems
 from internvl_native.checkpoint.projector import projector
-from internvl_native.checkpoint.safetensors import DTYPE_BITS, WEIGHT_DTYPES, StoredTensor
+from internvl_native.checkpoint.safetensors import DTYPE_BITS, WEIGHT_DTYPES
 from internvl_native.checkpoint.table import Table, TensorRows, renamed
+from internvl_native.checkpoint.tensor import CheckpointTensor
 from internvl_native.configuration import (
     DecoderConfig,
     InternVisionConfig,
     InternVLChatConfig,
 )
 from internvl_native.core_config import core_config
+from internvl_native.dtypes import ELEMENT_SIZE
 from internvl_native.pretrained_config import PretrainedConfig
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ class RowRange(NamedTuple):
     """"float32", "bfloat16" or "float16"."""
     rows: int
     cols: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all these rows."""
+        return self.rows * self.cols * ELEMENT_SIZE[self.dtype]
 
 
 def weight_map(
@@ -80,7 +87,7 @@ def unused_tensors(
 
 def parameter_tensors(
     config: InternVLChatConfig | InternVisionConfig, checkpoint: Checkpoint
-) -> dict[str, StoredTensor]:
+) -> dict[str, CheckpointTensor]:
     """The parameters of the model by the names that they have in the reference, in its order.
 
     Tied weights appear once; the vision part of a chat checkpoint by itself has names of its own,
@@ -92,6 +99,21 @@ def parameter_tensors(
         for all_ in _table(config, checkpoint).values()
         for rows in all_
     }
+
+
+def untied(config: InternVLChatConfig | InternVisionConfig, checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with an output layer of its own: an adapter changes it or the embeddings that
+    it is tied to, not both."""
+    if isinstance(config, InternVisionConfig) or not config.llm_config.tie_word_embeddings:
+        return checkpoint
+    model = DECODER_FAMILIES[config.llm_config.model_type].model(config.llm_config)
+    embeddings, output = (
+        f"language_model.{model[name][0].tensor}" for name in ("tok_embeddings", "output")
+    )
+    if output in checkpoint.tensors or embeddings not in checkpoint.tensors:
+        return checkpoint
+    tensors = {**checkpoint.tensors, output: checkpoint.tensors[embeddings]}
+    return checkpoint._replace(tensors=tensors)
 
 
 def _unused(config: PretrainedConfig, table: Table, checkpoint: Checkpoint) -> list[str]:
