@@ -56,7 +56,8 @@ def summarize(folder: Path) -> CheckpointSummary:
 
 
 def _files(checkpoint: Checkpoint) -> dict[str, int]:
-    return {Path(tensor.file.path).name: tensor.file.size for tensor in checkpoint.tensors.values()}
+    paths = {Path(tensor.path) for tensor in checkpoint.tensors.values()}
+    return {path.name: path.stat().st_size for path in paths}
 
 
 def _parameters(checkpoint: Checkpoint) -> dict[str, int]:
