@@ -24,13 +24,26 @@ if TYPE_CHECKING:
         InternVLChatConfig,
     )
     from internvl_native.conversation import get_conv_template
-    from internvl_native.generation import GenerationConfig, manual_seed
+    from internvl_native.generation import (
+        GenerationConfig,
+        LogitsProcessor,
+        LogitsProcessorList,
+        StoppingCriteria,
+        StoppingCriteriaList,
+        manual_seed,
+    )
     from internvl_native.image_processing import (
         build_transform,
         dynamic_preprocess,
         load_image,
     )
+    from internvl_native.image_processor import (
+        BatchFeature,
+        CLIPFeatureExtractor,
+        CLIPImageProcessor,
+    )
     from internvl_native.modeling import InternVLChatModel
+    from internvl_native.processor import AutoImageProcessor, AutoProcessor
     from internvl_native.streamers import TextIteratorStreamer, TextStreamer
     from internvl_native.tile_picture import show_tiles
     from internvl_native.tiling import find_closest_aspect_ratio
@@ -42,9 +55,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AutoConfig",
+    "AutoImageProcessor",
     "AutoModel",
     "AutoModelForCausalLM",
+    "AutoProcessor",
     "AutoTokenizer",
+    "BatchFeature",
+    "CLIPFeatureExtractor",
+    "CLIPImageProcessor",
     "CheckpointError",
     "GenerationConfig",
     "ImageError",
@@ -52,6 +70,10 @@ __all__ = [
     "InternVLChatModel",
     "InternVisionConfig",
     "InternVisionModel",
+    "LogitsProcessor",
+    "LogitsProcessorList",
+    "StoppingCriteria",
+    "StoppingCriteriaList",
     "TextIteratorStreamer",
     "TextStreamer",
     "build_transform",
@@ -68,9 +90,14 @@ __all__ = [
 
 _MODULE_OF = {
     "AutoConfig": "configuration",
+    "AutoImageProcessor": "processor",
     "AutoModel": "auto",
     "AutoModelForCausalLM": "auto",
+    "AutoProcessor": "processor",
     "AutoTokenizer": "tokenization",
+    "BatchFeature": "image_processor",
+    "CLIPFeatureExtractor": "image_processor",
+    "CLIPImageProcessor": "image_processor",
     "CheckpointError": "_core",
     "GenerationConfig": "generation",
     "ImageError": "_core",
@@ -78,6 +105,10 @@ _MODULE_OF = {
     "InternVLChatModel": "modeling",
     "InternVisionConfig": "configuration",
     "InternVisionModel": "vision",
+    "LogitsProcessor": "generation",
+    "LogitsProcessorList": "generation",
+    "StoppingCriteria": "generation",
+    "StoppingCriteriaList": "generation",
     "TextIteratorStreamer": "streamers",
     "TextStreamer": "streamers",
     "build_transform": "image_processing",

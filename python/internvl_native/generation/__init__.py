@@ -26,6 +26,7 @@ steps in one.
 from __future__ import annotations
 
 from internvl_native.generation.configuration import GenerationConfig
+from internvl_native.generation.logits_process import LogitsProcessor, LogitsProcessorList
 from internvl_native.generation.loop import GenerationPlan, generate, prepare_generation
 from internvl_native.generation.outputs import (
     GenerateBeamDecoderOnlyOutput,
@@ -45,6 +46,8 @@ __all__ = [
     "GenerateDecoderOnlyOutput",
     "GenerationConfig",
     "GenerationPlan",
+    "LogitsProcessor",
+    "LogitsProcessorList",
     "MaxLengthCriteria",
     "MaxTimeCriteria",
     "StoppingCriteria",
