@@ -27,3 +27,19 @@ class ModelOutput(dict[str, Any]):
     def to_tuple(self) -> tuple[Any, ...]:
         """The values that are there, in order."""
         return tuple(self.values())
+
+    def __repr__(self) -> str:
+        """Shapes and dtypes: the values are long, and the entries can be read one by one."""
+        entries = "".join(f"\n  {name}: {_describe(value)}" for name, value in self.items())
+        return f"{type(self).__name__}({entries})"
+
+
+def _describe(value: Any) -> str:
+    """Such as "float32 (1, 2202)" or "8 x float32 (1, 2202)"."""
+    if getattr(value, "shape", ()):
+        return f"{value.dtype} {tuple(value.shape)}"
+    if not isinstance(value, (list, tuple)) or not value:
+        return repr(value)
+    kinds = list(dict.fromkeys(map(_describe, value)))
+    inner = ", ".join(kinds)
+    return f"{len(value)} x ({inner})" if " x " in inner or kinds[1:] else f"{len(value)} x {inner}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from internvl_native import _core, arrays
+from internvl_native import _core, arrays, html
 from internvl_native.chat import ChatMethods
 from internvl_native.configuration import InternVLChatConfig
 from internvl_native.conversation import get_conv_template
@@ -66,6 +66,9 @@ class InternVLChatModel(PretrainedModel, ChatMethods):
             f"  language_model={self.llm_arch_name}(vocab_size={llm.vocab_size}, "
             f"num_hidden_layers={llm.num_hidden_layers}, hidden_size={llm.hidden_size}))"
         )
+
+    def _repr_html_(self) -> str:
+        return html.chat_model(self)
 
     # ---- images
 

@@ -259,6 +259,12 @@ class PretrainedConfig:
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"
 
+    def _repr_html_(self) -> str:
+        # Imported late: the page's tables need the configs.
+        from internvl_native import html
+
+        return html.config(self)
+
 
 _RESOLVE_ARGUMENTS = ("cache_dir", "revision", "local_files_only", "token")
 _LOCATION_ARGUMENTS = (

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from internvl_native import _core, arrays
+from internvl_native import _core, arrays, html
 from internvl_native.configuration import InternVisionConfig
 from internvl_native.model_output import ModelOutput
 from internvl_native.module import NumberedModules
@@ -112,6 +112,9 @@ class InternVisionModel(PretrainedModel):
             f"backend={self.backend}, image_size={config.image_size}, "
             f"num_hidden_layers={config.num_hidden_layers}, hidden_size={config.hidden_size})"
         )
+
+    def _repr_html_(self) -> str:
+        return html.vision_model(self)
 
 
 class Projector(NumberedModules):

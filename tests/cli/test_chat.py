@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
@@ -15,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.command_line import COMMAND, environment, run
+from tests.support.command_line import COMMAND, interrupt, run
 from tests.support.goldens import DATA
 
 import internvl_native
@@ -154,16 +152,9 @@ def test_a_closed_pipe_is_quiet() -> None:
 
 def test_interrupt() -> None:
     # A penalty below 1 rewards repetition: the answer would take hours.
-    endless = ["--max-new-tokens", "1000000", "--repetition-penalty", "0.1"]
-    process = subprocess.Popen(
-        [*COMMAND, "chat", str(CHECKPOINT), *endless, "Hello"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-        env=environment(), preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    time.sleep(3)
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60) == (b"", b"")
-    assert process.returncode == 130
+    endless = ["--max-new-tokens", 1000000, "--repetition-penalty", 0.1]
+    done = interrupt("chat", CHECKPOINT, *endless, "Hello")
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.command_line import COMMAND, environment, run
+from tests.support.command_line import interrupt, run
 from tests.support.goldens import DATA
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
@@ -140,18 +137,10 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
 
 def test_interrupted_runs_keep_what_is_done(folder: Path) -> None:
     output = folder / "out.jsonl"
-    # A penalty below 1 rewards repetition: the second answer would take hours.
-    arguments = ["-o", str(output), "--batch-size", "1", "--max-num", "1", str(folder)]
     run("describe", CHECKPOINT, folder / "img2.jpg", *SHORT, "-o", output)
     before = output.read_bytes()
-    process = subprocess.Popen(
-        [*COMMAND, "describe", str(CHECKPOINT), *arguments,
-         "--max-new-tokens", "1000000", "--repetition-penalty", "0.1"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment(), preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    time.sleep(3)
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60) == (b"", b"")
-    assert process.returncode == 130
+    # A penalty below 1 rewards repetition: the second answer would take hours.
+    endless = ["--max-new-tokens", 1000000, "--repetition-penalty", 0.1]
+    done = interrupt("describe", CHECKPOINT, folder, "--max-num", 1, "-o", output, *endless)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
     assert output.read_bytes() == before

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import internvl_native
@@ -35,3 +37,19 @@ def run(
         env=environment(PYTHONIOENCODING="utf-8"),
         cwd=cwd,
     )
+
+
+def interrupt(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """What the command printed before it got SIGINT, a second after it loaded the engine."""
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment(), preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
+        maps = Path(f"/proc/{process.pid}/maps")
+        while process.poll() is None and "/internvl_native/_core" not in maps.read_text():
+            time.sleep(0.05)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)

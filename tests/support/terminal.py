@@ -21,7 +21,9 @@ _SIZE = struct.pack("HHHH", 50, 1000, 0, 0)  # rows, columns: so wide that no li
 class Terminal:
     """Runs `command`, for at most `seconds`, and collects what it shows."""
 
-    def __init__(self, command: list[str], env: dict[str, str], seconds: float = 120) -> None:
+    def __init__(
+        self, command: list[str], env: dict[str, str], *, cwd: str = ".", seconds: float = 120
+    ) -> None:
         self._deadline = time.monotonic() + seconds
         self._shown = b""
         self._expected = 0
@@ -29,6 +31,7 @@ class Terminal:
         if self.pid == 0:  # the child
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             fcntl.ioctl(0, termios.TIOCSWINSZ, _SIZE)
+            os.chdir(cwd)
             os.execvpe(command[0], command, env)
 
     def __enter__(self) -> Terminal:

@@ -25,9 +25,9 @@ from internvl_native import (
 )
 from internvl_native.cli.loading import read_config
 from internvl_native.cli.options import add_max_num, add_model, integer
-from internvl_native.cli.units import plural, rate
 from internvl_native.core_config import tile_size
 from internvl_native.streamers import BaseStreamer
+from internvl_native.units import plural, rate
 
 EXAMPLES = """\
 examples:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from internvl_native.cli.answer import AnswerStyle, show_answer
 from internvl_native.cli.dialogue import Dialogue
 from internvl_native.cli.errors import UsageError
 from internvl_native.cli.images import ImageLoader
@@ -16,7 +17,6 @@ from internvl_native.cli.options import (
     add_model,
     generation_config,
 )
-from internvl_native.cli.terminal import Style, printable
 
 EXAMPLES = """\
 examples:
@@ -50,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-stream", dest="stream", action="store_false",
         help="show an answer when it is complete; so it is anyway where stdout is no terminal",
     )  # fmt: skip
+    parser.add_argument(
+        "--no-stats", dest="stats", action="store_false",
+        help="leave out the line about tokens and seconds, which only a terminal gets",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,9 +64,11 @@ def run(arguments: argparse.Namespace) -> int:
     model, tokenizer = load(arguments)
     dialogue = Dialogue(model, tokenizer, generation_config(arguments))
     dialogue.images += images
+    stats = (sys.stdout if question is None else sys.stderr) if arguments.stats else None
+    style = AnswerStyle(arguments.stream, stats)
     if question is None:
-        return converse(dialogue, loader, stream=arguments.stream)
-    _answer(dialogue, question, stream=arguments.stream and sys.stdout.isatty())
+        return converse(dialogue, loader, style)
+    show_answer(dialogue, question, style)
     return 0
 
 
@@ -78,14 +84,3 @@ def _question(arguments: argparse.Namespace) -> str | None:
     if not sys.stdout.isatty():
         raise UsageError("expected a QUESTION: a conversation needs a terminal")
     return None
-
-
-def _answer(dialogue: Dialogue, question: str, *, stream: bool) -> None:
-    streamer = dialogue.streamer(sys.stdout if stream else None)
-    answer = dialogue.ask(question, streamer)
-    if stream and streamer is not None:
-        print()
-    else:
-        print(printable(answer) if sys.stdout.isatty() else answer)
-    if streamer is not None and sys.stderr.isatty():
-        print(Style(sys.stderr).dim(streamer.summary()), file=sys.stderr)

@@ -10,9 +10,9 @@ from typing import Any
 from internvl_native.checkpoint.resolve import resolve_checkpoint
 from internvl_native.checkpoint.summary import ELEMENT_BYTES, CheckpointSummary, summarize
 from internvl_native.cli.options import add_max_num
-from internvl_native.cli.units import count, plural, size
 from internvl_native.core_config import num_image_token, tile_size
 from internvl_native.image_processing import tile_grid
+from internvl_native.units import count, plural, size
 
 EXAMPLES = """\
 examples:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from internvl_native import num_threads
 from internvl_native.cli import line_editing
+from internvl_native.cli.answer import AnswerStyle, show_answer
 from internvl_native.cli.dialogue import Dialogue
 from internvl_native.cli.errors import error_line
 from internvl_native.cli.images import ImageLoader, TiledImage
 from internvl_native.cli.terminal import Style, printable
-from internvl_native.cli.units import plural
+from internvl_native.units import plural
 
 HELP = {
     "/image": "FILE|URL ...  add images, which the next question is about; alone: list them",
@@ -29,16 +30,16 @@ KEYS = """\
 goes on in the next. Ctrl-C stops an answer."""
 
 
-def converse(dialogue: Dialogue, loader: ImageLoader, *, stream: bool) -> int:
+def converse(dialogue: Dialogue, loader: ImageLoader, answers: AnswerStyle) -> int:
     """Reads questions and commands until Ctrl-D or /exit; returns the exit code 0."""
-    return _Session(dialogue, loader, stream).run()
+    return _Session(dialogue, loader, answers).run()
 
 
 class _Session:
-    def __init__(self, dialogue: Dialogue, loader: ImageLoader, stream: bool) -> None:
+    def __init__(self, dialogue: Dialogue, loader: ImageLoader, answers: AnswerStyle) -> None:
         self.dialogue = dialogue
         self.loader = loader
-        self.stream = stream
+        self.answers = answers
         self.style = Style(sys.stdout)
 
     def run(self) -> int:
@@ -95,14 +96,7 @@ class _Session:
             advice = f"did you mean {close[0]}?" if close else "/help lists the commands"
             raise ValueError(f"no command {command}: {advice}")
         elif line:
-            self._ask(line)
-
-    def _ask(self, question: str) -> None:
-        streamer = self.dialogue.streamer(sys.stdout if self.stream else None)
-        answer = self.dialogue.ask(question, streamer)
-        print("" if self.stream and streamer else printable(answer))
-        if streamer is not None:
-            self._note(streamer.summary())
+            show_answer(self.dialogue, line, self.answers)
 
     def _images(self, text: str) -> None:
         images = self.dialogue.images

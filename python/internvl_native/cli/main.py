@@ -30,19 +30,26 @@ BROKEN_PIPE = 128 + 13  # and for SIGPIPE
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code. Usage errors leave through SystemExit(2)."""
-    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(*_command(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _command(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The command and its arguments; options in front of it are ours."""
     options = list(itertools.takewhile(lambda argument: argument.startswith("-"), argv))
     parser = _main_parser()
     parser.parse_args(options)
     if len(options) == len(argv):
         parser.print_help(sys.stderr)
-        return USAGE
+        parser.exit(USAGE)
     command, *arguments = argv[len(options) :]
     if command not in COMMANDS:
         close = difflib.get_close_matches(command, COMMANDS, n=1)
         advice = f"did you mean {close[0]!r}?" if close else f"expected {', '.join(COMMANDS)}"
         parser.error(f"no command {command!r}: {advice}")
-    return _run(command, arguments)
+    return command, arguments
 
 
 def _main_parser() -> argparse.ArgumentParser:
@@ -74,8 +81,6 @@ def _run(command: str, argv: Sequence[str]) -> int:
         code: int = module.run(arguments)
         sys.stdout.flush()  # a closed pipe shows here and not while the interpreter ends
         return code
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 from internvl_native import TextStreamer
 from internvl_native.cli.terminal import printable
-from internvl_native.cli.units import plural
+from internvl_native.units import plural
 
 
 class AnswerStreamer(TextStreamer):

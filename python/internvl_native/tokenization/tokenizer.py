@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar
 
+from internvl_native import html
 from internvl_native.tokenization import files
 from internvl_native.tokenization.chat_template import CHATML, render_chat
 from internvl_native.tokenization.encoding import Encoder
@@ -165,6 +166,9 @@ class PreTrainedTokenizer(Encoder):
             f"padding_side={self.padding_side!r}, truncation_side={self.truncation_side!r}, "
             f"special_tokens={self.special_tokens_map})"
         )
+
+    def _repr_html_(self) -> str:
+        return html.tokenizer(self)
 
 
 class InternLM2Tokenizer(PreTrainedTokenizer):
