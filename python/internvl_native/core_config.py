@@ -45,7 +45,7 @@ def core_config(config: InternVLChatConfig | InternVisionConfig) -> dict[str, An
         return {"vision": _vision(config)}
     if not isinstance(config, InternVLChatConfig):
         raise ValueError(f"config: expected an InternVLChatConfig, got {type(config).__name__}")
-    _check_unsupported(config)
+    _check_lora_and_quantization(config)
     vision = _vision(config.vision_config)
     decoder = _decoder(config.llm_config)
     layers = vision["num_hidden_layers"]
@@ -137,13 +137,10 @@ def _rope_scaling(config: DecoderConfig, head_dim: int) -> dict[str, Any]:
     return {"type": ROPE_SCALINGS[kind], "factor": factor}
 
 
-def _check_unsupported(config: InternVLChatConfig) -> None:
+def _check_lora_and_quantization(config: InternVLChatConfig) -> None:
     for name in ("use_backbone_lora", "use_llm_lora"):
-        if getattr(config, name):
-            raise ValueError(
-                f"{_name(config)}.{name}: expected 0, got {getattr(config, name)!r:.200}: "
-                "merge the LoRA weights into the model and save it with 0 first"
-            )
+        if getattr(config, name):  # null and false are no rank, too
+            _integer(config, name, 1)
     if config.get("quantization_config") is not None:
         raise ValueError(
             f"{_name(config)}.quantization_config: expected none, got a quantized checkpoint: use "

@@ -249,8 +249,8 @@ REFUSED = [
     (None, "use_thumbnail", "yes", "use_thumbnail: expected true or false, got 'yes'"),
     (None, "template", 3, "template: expected a name, got 3"),
     (None, "system_message", [], "system_message: expected a string, got []"),
-    (None, "use_llm_lora", 16, "use_llm_lora: expected 0, got 16: merge the LoRA weights"),
-    (None, "use_backbone_lora", 8, "use_backbone_lora: expected 0, got 8: merge the LoRA"),
+    (None, "use_llm_lora", -1, "use_llm_lora: expected an integer in [1,"),
+    (None, "use_backbone_lora", "8", "use_backbone_lora: expected an integer in [1,"),
     (None, "quantization_config", {"load_in_8bit": True}, "got a quantized checkpoint"),
 ]
 

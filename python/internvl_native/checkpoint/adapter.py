@@ -89,7 +89,8 @@ def merge_adapter(checkpoint: Checkpoint, adapter: Adapter) -> Checkpoint:
             f"{adapter.path}: module {without[0]!r}: expected a lora_magnitude_vector by use_dora, "
             f"got none ({len(without)} missing in all)"
         )
-    # Biases (`bias`) and whole layers (`modules_to_save`) replace those of the base model.
+    # Biases (`bias`), whole layers (`modules_to_save`) and, beside LoRA layers of embeddings, the
+    # embeddings replace those of the base model.
     replacing = {
         name.replace(".base_layer.", "."): tensor
         for name, tensor in adapter.tensors.items()
@@ -100,10 +101,7 @@ def merge_adapter(checkpoint: Checkpoint, adapter: Adapter) -> Checkpoint:
     part = max(_PARTS, key=lambda part: sum(part + name in checkpoint.tensors for name in names))
     unknown = [name for name in replacing if part + name not in checkpoint.tensors]
     raise_problems(adapter.path, "tensors that fit no weight of the model", unknown)
-    merged = merge_updates(
-        adapter.path,
-        checkpoint.tensors,
-        ((part + name, update) for name, update in weights.items()),
-    )
-    merged.update((part + name, tensor) for name, tensor in replacing.items())
-    return checkpoint._replace(tensors=merged)
+    tensors = dict(checkpoint.tensors)
+    tensors.update((part + name, tensor) for name, tensor in replacing.items())
+    named = ((part + name, update) for name, update in weights.items())
+    return checkpoint._replace(tensors=merge_updates(adapter.path, tensors, named))

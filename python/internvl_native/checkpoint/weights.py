@@ -180,7 +180,7 @@ def _layers(layer: Table, count: int, layer_prefix: str, prefix: str, files: Che
 def _check_lora(config: InternVLChatConfig, checkpoint: Checkpoint) -> None:
     """config.json says which parts have LoRA layers inside, and their rank."""
     for part, key in (("vision_model", "use_backbone_lora"), ("language_model", "use_llm_lora")):
-        configured, stored = int(getattr(config, key)), checkpoint.lora_ranks.get(part, 0)
+        configured, stored = getattr(config, key) or 0, checkpoint.lora_ranks.get(part, 0)
         if configured == stored:
             continue
         if stored:
