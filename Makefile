@@ -1,14 +1,15 @@
-# make demo | test | lint | format | sanitize | aarch64 | docs | bench | clean
+# make demo | test | lint | format | sanitize | fuzz | aarch64 | docs | bench | clean
 # Everything runs in .venv, which the first call makes; PYTHON picks the interpreter it is made of.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := build/sanitize
+SECONDS ?= 60
 INSTALL := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation
 SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so') \
            CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: demo test lint format sanitize aarch64 docs bench clean
+.PHONY: demo test lint format sanitize fuzz aarch64 docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -25,6 +26,10 @@ format: $(VENV)/.tools
 # The same tests on a build with the address and undefined-behaviour sanitizers.
 sanitize: $(SANITIZED)/.installed
 	.ci/sanitized $(BIN)/python $(SANITIZED)/site -m pytest $(TESTS)
+
+# Random files, texts and arguments on the same build, for SECONDS in all.
+fuzz: $(SANITIZED)/.installed
+	.ci/fuzz $(BIN)/python $(SANITIZED)/site $(SECONDS)
 
 aarch64: $(VENV)/.tools
 	.ci/check-aarch64

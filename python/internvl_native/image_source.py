@@ -106,8 +106,11 @@ def _read(image_file: Any) -> tuple[bytes, str]:
     if isinstance(image_file, (bytes, bytearray, memoryview)):
         return bytes(image_file), "<bytes>"
     if isinstance(image_file, (str, os.PathLike)):
-        with open(image_file, "rb") as file:
-            return file.read(), os.fspath(image_file)
+        try:
+            with open(image_file, "rb") as file:
+                return file.read(), os.fspath(image_file)
+        except UnicodeEncodeError:
+            raise ValueError(f"image_file: no path can be {os.fspath(image_file)!r:.100}") from None
     if hasattr(image_file, "read"):
         name = str(getattr(image_file, "name", type(image_file).__name__))
         if hasattr(image_file, "seek") and getattr(image_file, "seekable", lambda: True)():

@@ -72,3 +72,6 @@ def test_paths_that_are_not_utf8(tmp_path: Path) -> None:
     with open(path, "wb") as file:
         file.write(b"abc")
     assert os.fsencode(MappedFile(os.fsdecode(path)).path) == path
+    with pytest.raises(CheckpointError) as missing:
+        MappedFile(os.fsdecode(path + b"2"))
+    assert os.fsencode(str(missing.value)).startswith(path)

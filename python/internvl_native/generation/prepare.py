@@ -204,4 +204,4 @@ def _sequence_count(name: str, value: Any) -> int:
 def _seed(config: GenerationConfig) -> int:
     if config.seed is None:
         return random_state.next_seed()
-    return integer("seed", config.seed) & (2**64 - 1)
+    return integer("seed", config.seed, 2**64 - 1) & (2**64 - 1)

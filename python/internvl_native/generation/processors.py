@@ -7,6 +7,7 @@ from typing import Any
 from internvl_native import _core
 from internvl_native.generation.configuration import GenerationConfig
 from internvl_native.generation.values import (
+    LARGEST,
     exceeds,
     finite_number,
     integer,
@@ -40,7 +41,7 @@ def set_processors(core: _core.GenerationConfig, config: GenerationConfig, vocab
             raise ValueError(
                 f"`no_repeat_ngram_size` has to be a strictly positive integer, but is {size}"
             )
-        core.no_repeat_ngram_size = size
+        core.no_repeat_ngram_size = min(size, LARGEST)
         if size == 1:
             resolve_token("bos_token_id", core.bos_token_id, vocab_size)
     if exceeds("encoder_no_repeat_ngram_size", config.encoder_no_repeat_ngram_size, 0):
@@ -68,7 +69,7 @@ def set_warpers(core: _core.GenerationConfig, config: GenerationConfig) -> None:
             raise ValueError(
                 f"`top_k` has to be a strictly positive integer, but is {config.top_k}"
             )
-        core.top_k = min(config.top_k, 2**62)
+        core.top_k = min(config.top_k, LARGEST)
     if config.top_p is not None:
         top_p = finite_number("top_p", config.top_p)
         if top_p < 0:
@@ -154,7 +155,7 @@ def _set_eos_processors(
         if exceeds(name, value, 0) and config.eos_token_id is not None:
             if not isinstance(value, int):
                 raise ValueError(f"`{name}` has to be a non-negative integer, but is {value}")
-            lengths[name] = min(value, 2**62)
+            lengths[name] = min(value, LARGEST)
     decay = config.exponential_decay_length_penalty
     if decay is not None:
         if config.eos_token_id is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
+    "LARGEST",
     "exceeds",
     "finite_number",
     "integer",
@@ -18,12 +19,19 @@ __all__ = [
 ]
 
 
-def integer(name: str, value: Any) -> int:
-    """An int or anything that is one (numpy integers). TypeError otherwise."""
+LARGEST = 2**62
+"""What larger integers mean as well; the engine adds to them in 64 bits."""
+
+
+def integer(name: str, value: Any, largest: int = LARGEST) -> int:
+    """An int or anything that is one (numpy integers). TypeError otherwise, ValueError beyond."""
     try:
-        return operator.index(value)
+        index = operator.index(value)
     except TypeError:
         raise TypeError(f"`{name}` has to be an integer, but is {value!r}") from None
+    if abs(index) > largest:
+        raise ValueError(f"`{name}` has to be between {-largest} and {largest}, but is {index:#x}")
+    return index
 
 
 def exceeds(name: str, value: Any, limit: float) -> bool:
@@ -42,7 +50,10 @@ def finite_number(name: str, value: Any) -> float:
 def _number(name: str, value: Any) -> float:
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(f"`{name}` has to be a number, but is {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond what floats reach
+        return math.inf if value > 0 else -math.inf
 
 
 def positive_float(name: str, value: Any) -> float:

@@ -54,7 +54,7 @@ def tokenizer_arguments(folder: Path, overrides: dict[str, Any]) -> dict[str, An
         else:
             _merge_special_tokens(arguments, folder, overrides)
             decoder = _listed_tokens(arguments, folder)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG}: damaged token lists: {error}") from error
     return {
         **arguments,

@@ -1,0 +1,1 @@
+"""Fuzzing: README.md says how it works and how to reproduce a finding."""
