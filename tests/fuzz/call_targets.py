@@ -35,9 +35,7 @@ LARGEST = 2**11
 
 
 def odd_array(chance: Random) -> np.ndarray:
-    shape = [
-        chance.choice([0, 1, 2, 3, 4, 7]) for _ in range(chance.choice([0, 1, 2, 3, 4, 5]))
-    ]
+    shape = [chance.choice([0, 1, 2, 3, 4, 7]) for _ in range(chance.choice([0, 1, 2, 3, 4, 5]))]
     dtype = chance.choice(DTYPES)
     generator = np.random.default_rng(chance.randrange(2**32))
     array = generator.integers(-3, 300, shape).astype("i8").astype(dtype)
@@ -107,6 +105,17 @@ def golden() -> tuple[Any, Any]:
     )
 
 
+def cache_of(engine: _core.InternVL) -> _core.BatchCache:
+    """Keys and values of a prompt of two tokens."""
+    ids = np.array([[1, 2]], np.int32)
+    none = np.zeros((0, 16), np.float32)
+    mask = np.ones((1, 2), np.uint8)
+    positions = np.arange(2, dtype=np.int32)[None]
+    session = _core.ChatSession(engine, ids, ids * 0 - 1, none, mask, positions)
+    session.prefill()
+    return session.cache()
+
+
 def core_calls(folder: Path, chance: Random) -> list[Call]:
     config, weights, engines = tiny(folder)
     engine = chance.choice(engines[:3])
@@ -120,15 +129,23 @@ def core_calls(folder: Path, chance: Random) -> list[Call]:
     ids = np.array([[1, 2, 3, 3]], np.int32)
     session = {
         "input_ids": ids,
+        "embedding_rows": np.array([[-1, -1, 0, 1]], np.int32),
+        "embeddings": np.zeros((2, 16), np.float32),
         "attention_mask": np.ones((1, 4), np.uint8),
-        "features": np.zeros((2, 16), np.float32),
-        "image_token_id": 3,
+        "position_ids": np.arange(4, dtype=np.int32)[None],
+        "past": chance.choice([None, cache_of(engine)]),
+        "recorders": [_core.Activations({"llm.norm"})],
     }
 
-    def chat(**arguments: Any) -> None:
-        started = engine.session(**arguments)
+    def generate(**arguments: Any) -> None:
+        started = _core.ChatSession(engine, **arguments)
         started.prefill()
         started.step(np.array([1], np.int32))
+
+    def forward(hidden_states: bool, rows: list[int], **arguments: Any) -> None:
+        started = _core.ChatSession(engine, **arguments)
+        started.forward(hidden_states)
+        started.cache().select(rows)
 
     return [
         (_core.TileGrid, {"columns": 1, "rows": 2, "tile_size": 4, "thumbnail": True}),
@@ -146,7 +163,12 @@ def core_calls(folder: Path, chance: Random) -> list[Call]:
         (engine.extract_feature, {"pixel_values": tiles, "dtype": "float32"}),
         (engine.vision_forward, {"pixel_values": tiles, "dtype": "float32", "layers": 1}),
         (engines[3].vision_forward, {"pixel_values": tiles, "dtype": "float32", "layers": 0}),
-        (chat, session),
+        (engine.vision_encode, {"pixel_embeds": np.zeros((2, 5, 8), np.float32)}),
+        (engine.project, {"shuffled": np.zeros((2, 32), np.float32)}),
+        (engine.embed, {"ids": [1, 2, 9]}),
+        (engine.output, {"hidden": np.zeros((3, 16), np.float32)}),
+        (generate, session),
+        (forward, {**session, "hidden_states": True, "rows": [0, 0]}),
         (_core.set_num_threads, {"count": 2}),
     ]  # fmt: skip
 
