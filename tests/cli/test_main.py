@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
-from tests.support.command_line import run
+from PIL import Image
+from tests.support.command_line import COMMAND, environment, run
+from tests.support.goldens import DATA
 
 import internvl_native
 from internvl_native.cli.main import COMMANDS
@@ -40,3 +46,31 @@ def test_mistyped_command() -> None:
     done = run("tile", "image.jpg")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no command 'tile': did you mean 'tiles'?" in done.stderr
+
+
+def test_output_that_cannot_be_written() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, "info", str(DATA / "ckpt_layernorm")],
+            stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=300,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == b"internvl-native info: [Errno 28] No space left on device\n"
+
+
+def test_closed_streams() -> None:
+    def close_all() -> None:
+        os.closerange(0, 3)
+
+    command = [*COMMAND, "info", str(DATA / "ckpt_layernorm")]
+    done = subprocess.run(command, env=environment(), timeout=300, preexec_fn=close_all)
+    assert done.returncode == 0
+
+
+def test_images_of_too_many_pixels(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.png"
+    Image.new("1", (20000, 20000)).save(bomb)
+    done = run("tiles", bomb)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"internvl-native tiles: {bomb}: Image size (400000000 pixels)")
+    assert done.stderr.count("\n") == 1

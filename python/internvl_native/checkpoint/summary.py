@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 
 from internvl_native.checkpoint.loader import Checkpoint, open_checkpoint
-from internvl_native.configuration import AutoConfig, InternVLChatConfig
+from internvl_native.configuration import InternVLChatConfig
 
 ELEMENT_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 """dtype of the weights -> bytes of one."""
@@ -43,14 +43,9 @@ class CheckpointSummary:
         return 2 * llm.num_hidden_layers * row * _KEY_VALUE_BYTES[dtype]
 
 
-def summarize(folder: Path) -> CheckpointSummary:
-    """The summary of a chat checkpoint's folder.
-
-    Raises CheckpointError for files that are missing or damaged, ValueError for another model.
-    """
-    config = AutoConfig.from_pretrained(folder)
-    if not isinstance(config, InternVLChatConfig):
-        raise ValueError(f"{folder}: expected a chat model, got model_type {config.model_type}")
+def summarize(config: InternVLChatConfig, folder: Path) -> CheckpointSummary:
+    """The summary of a chat checkpoint's folder. Raises CheckpointError for files that are missing
+    or damaged."""
     checkpoint = open_checkpoint(folder)
     return CheckpointSummary(config, checkpoint.dtype, _files(checkpoint), _parameters(checkpoint))
 

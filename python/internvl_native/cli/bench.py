@@ -118,7 +118,9 @@ class _Benchmark:
         """The fields of Speeds, of one run."""
         arguments = self.arguments
         start = time.perf_counter()
-        self.model = AutoModel.from_pretrained(arguments.model, torch_dtype=arguments.dtype)
+        self.model = AutoModel.from_pretrained(
+            arguments.model, torch_dtype=arguments.dtype, adapters=arguments.adapter
+        )
         tokenizer = AutoTokenizer.from_pretrained(arguments.model)
         load_seconds = self._since(start)
         self.model.img_context_token_id = tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>")

@@ -6,6 +6,8 @@ import http.client
 import io
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from PIL import Image
 
 from internvl_native import ImageError, InternVLChatConfig, load_image
 from internvl_native.core_config import tile_size
+from internvl_native.image_source import open_rgb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,17 +48,34 @@ class ImageLoader:
 
     def load(self, name: str) -> TiledImage:
         """The image in a file or at an http(s) URL. Raises OSError."""
-        try:
+        with _errors_of(name):
             pixel_values = load_image(
-                fetch(name) if is_url(name) else name,
+                _source(name),
                 input_size=tile_size(self.config),
                 max_num=self.max_num,
                 use_thumbnail=self.config.use_thumbnail,
                 return_tensors="np",
             )
-        except Image.DecompressionBombError as error:
-            raise ImageError(f"{name}: {error}") from error
         return TiledImage(name, pixel_values)
+
+
+def read_rgb(name: str) -> Image.Image:
+    """The image in a file or at an http(s) URL. Raises OSError."""
+    with _errors_of(name):
+        return open_rgb(_source(name))
+
+
+def _source(name: str) -> str | io.BytesIO:
+    return fetch(name) if is_url(name) else name
+
+
+@contextmanager
+def _errors_of(name: str) -> Iterator[None]:
+    """Gives Pillow's error about images of too many pixels, which is no OSError, their name."""
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name}: {error}") from error
 
 
 def is_url(name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from internvl_native.checkpoint.resolve import resolve_checkpoint
 from internvl_native.checkpoint.summary import ELEMENT_BYTES, CheckpointSummary, summarize
+from internvl_native.cli.loading import read_config
 from internvl_native.cli.options import add_max_num
 from internvl_native.core_config import num_image_token, tile_size
 from internvl_native.image_processing import tile_grid
@@ -35,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the summary."""
+    config = read_config(arguments.model, local_files_only=True)
     folder = resolve_checkpoint(arguments.model, local_files_only=True)
-    facts = _facts(folder, summarize(folder), arguments.max_num)
+    facts = _facts(folder, summarize(config, folder), arguments.max_num)
     print(json.dumps(facts, indent=2, ensure_ascii=False) if arguments.json else _text(facts))
     return 0
 

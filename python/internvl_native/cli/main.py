@@ -30,6 +30,10 @@ BROKEN_PIPE = 128 + 13  # and for SIGPIPE
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code. Usage errors leave through SystemExit(2)."""
+    for name in ("stdin", "stdout", "stderr"):  # a daemon may have closed them
+        if getattr(sys, name) is None:
+            nothing = open(os.devnull, "r" if name == "stdin" else "w")  # noqa: SIM115
+            setattr(sys, name, nothing)
     try:
         return _run(*_command(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
@@ -82,15 +86,24 @@ def _run(command: str, argv: Sequence[str]) -> int:
         sys.stdout.flush()  # a closed pipe shows here and not while the interpreter ends
         return code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        code = BROKEN_PIPE
     except UsageError as error:
         parser.error(str(error))
     except (OSError, ValueError, TypeError, IndexError, MemoryError) as error:
         if arguments.debug:
             raise
         print(f"{parser.prog}: {error_line(error)}", file=sys.stderr)
-        return FAILURE
+        code = FAILURE
+    _flush_or_drop()
+    return code
+
+
+def _flush_or_drop() -> None:
+    """Drops what cannot be written to stdout, which the interpreter would complain about."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:

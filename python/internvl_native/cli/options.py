@@ -12,13 +12,14 @@ DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """MODEL, `--dtype` and `--threads`."""
+    """MODEL, `--dtype`, `--adapter` and `--threads`."""
     parser.add_argument("model", metavar="MODEL", help="checkpoint folder or hub name")
     group = parser.add_argument_group("model")
     group.add_argument(
         "--dtype", choices=DTYPES, default="auto",
         help="of weights and arithmetic (default: that of the checkpoint)",
     )  # fmt: skip
+    group.add_argument("--adapter", metavar="FOLDER", help="LoRA adapter to merge into the weights")
     group.add_argument(
         "--threads", type=integer(1), metavar="N", help="default: the CPUs the process may use"
     )

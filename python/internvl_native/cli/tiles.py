@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from internvl_native import show_tiles
+from internvl_native.cli.images import read_rgb
 from internvl_native.cli.loading import read_config
 from internvl_native.cli.options import add_max_num
 from internvl_native.core_config import num_image_token, tile_size
 from internvl_native.image_processing import tile_grid
-from internvl_native.image_source import open_rgb
 from internvl_native.tile_picture import describe_tiles
 
 EXAMPLES = """\
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [options] IMAGE"
     parser.description = "Shows the tiles that an image is cut into, and the tokens they become."
     parser.epilog = EXAMPLES
-    parser.add_argument("image", metavar="IMAGE")
+    parser.add_argument("image", metavar="IMAGE", help="file or URL")
     add_max_num(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="draw the tiles into an image file")
     parser.add_argument(
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model:
         config = read_config(arguments.model)
         side, tokens = tile_size(config), num_image_token(config)
-    image = open_rgb(arguments.image)
+    image = read_rgb(arguments.image)
     grid = tile_grid(image.size, 1, arguments.max_num, side, use_thumbnail=True)
     print(f"{arguments.image}: {image.width} x {image.height} pixels")
     print(f"{describe_tiles(grid, tokens)}\n")
