@@ -7,6 +7,7 @@
 
 #include "bind/bind.h"
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "generation/generate.h"
 
 namespace py = pybind11;
@@ -198,6 +199,24 @@ py::dict run(SequenceModel& model, const GenerationConfig& config, py::object pr
   return to_dict(std::move(output));
 }
 
+py::array_t<float> log_probabilities(const FloatArray& logits, const Sequence& tokens) {
+  const auto rows = static_cast<std::int64_t>(tokens.size());
+  check(logits.ndim() == 2 && logits.shape(0) == rows, "logits must be (", rows, ", vocab_size)");
+  const std::int64_t vocab_size = logits.shape(1);
+  for (const std::int64_t token : tokens)
+    check(token >= 0 && token < vocab_size, "tokens: ", token, " is outside the vocabulary of ",
+          vocab_size);
+  py::array_t<float> result(rows);
+  const float* scores = logits.data();
+  float* out = result.mutable_data();
+  const py::gil_scoped_release release;
+  parallel_for(rows, [&](std::int64_t r, int) {
+    const float* row = scores + r * vocab_size;
+    out[r] = static_cast<float>(row[tokens[r]] - log_sum_exp(row, vocab_size));
+  });
+  return result;
+}
+
 void bind_config(py::module_& module) {
   using Config = GenerationConfig;
   py::class_<Config>(module, "GenerationConfig")
@@ -269,6 +288,8 @@ void bind_generation(py::module_& module) {
       },
       py::arg("config"), py::arg("sequences"), py::arg("logits"),
       "Scores after the processors and, with do_sample, the warpers of a config.");
+  module.def("log_probabilities", &log_probabilities, py::arg("logits"), py::arg("tokens"),
+             "float32 (rows, vocab_size), int64 (rows) -> float32 (rows): of each row's token.");
 }
 
 }  // namespace internvl::bind

@@ -20,6 +20,13 @@ Scores gather_rows(const Scores& scores, const std::vector<std::int32_t>& parent
   return result;
 }
 
+double log_sum_exp(const float* row, std::int64_t count) {
+  const float maximum = *std::max_element(row, row + count);
+  double sum = 0.0;
+  for (std::int64_t i = 0; i < count; ++i) sum += std::exp(row[i] - maximum);
+  return maximum + std::log(sum);
+}
+
 void log_softmax(float* row, std::int64_t count) {
   const float maximum = *std::max_element(row, row + count);
   double sum = 0.0;

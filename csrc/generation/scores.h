@@ -31,6 +31,9 @@ struct Candidate {
   std::int64_t index;
 };
 
+/// log(sum(exp(x))), summed in float64.
+double log_sum_exp(const float* row, std::int64_t count);
+
 /// In place, float32 as torch computes it: (x - max) - log(sum).
 void log_softmax(float* row, std::int64_t count);
 

@@ -121,6 +121,9 @@ def generate(
 def process_scores(
     config: GenerationConfig, sequences: list[list[int]], logits: NDArray[np.float32]
 ) -> NDArray[np.float32]: ...
+def log_probabilities(
+    logits: NDArray[np.float32], tokens: Sequence[int] | NDArray[np.int64]
+) -> NDArray[np.float32]: ...
 
 class InternVL(metaclass=type):
     def __init__(

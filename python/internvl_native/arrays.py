@@ -163,8 +163,11 @@ def mask_array(value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
 
 def like(array: npt.NDArray[np.float32], example: Any, dtype: str) -> Any:
     """``array`` as the kind of ``example``: a torch tensor of ``dtype``, or itself."""
-    if not is_torch(example):
-        return array
+    return as_torch(array, dtype) if is_torch(example) else array
+
+
+def as_torch(array: npt.NDArray[np.float32], dtype: str) -> Any:
+    """``array`` as a torch tensor of ``dtype``; torch is loaded."""
     torch = loaded_torch()
     return torch.from_numpy(array).to(getattr(torch, dtype))
 

@@ -20,7 +20,9 @@ from internvl_native.conversation import get_conv_template
 from internvl_native.core_config import num_image_token
 from internvl_native.decoder_inputs import DecoderInputs, generation_positions
 from internvl_native.engine import Engine
+from internvl_native.forward import ForwardOptions, run_forward
 from internvl_native.generation import prepare_generation
+from internvl_native.language_model import InputEmbeddings, LanguageModel, OutputEmbeddings
 from internvl_native.pretrained_model import PretrainedModel
 from internvl_native.streamers import ended_on_error
 from internvl_native.taps import Taps, recorders
@@ -94,7 +96,122 @@ class InternVLChatModel(PretrainedModel, ChatMethods):
         features = self._core.extract_feature(pixels, dtype, recorders(self._engine))
         return arrays.like(features, pixel_values, self._core.dtype)
 
+    def pixel_shuffle(self, x: Any, scale_factor: float = 0.5) -> Any:
+        """(tiles, width, height, channels) -> (tiles, width * f, height * f, channels / f**2).
+
+        ``f`` is ``scale_factor``. ``ps_version`` "v1" leaves the two spatial axes exchanged, as in
+        the reference. Takes and returns a torch tensor or a numpy array.
+        """
+        tiles, width, height, channels = x.shape
+        rows, columns = int(width * scale_factor), int(height * scale_factor)
+        x = x.reshape(tiles, width, columns, int(channels / scale_factor)).swapaxes(1, 2)
+        x = x.reshape(tiles, columns, rows, int(channels / scale_factor**2))
+        return x if self.ps_version == "v1" else x.swapaxes(1, 2)
+
     # ---- text
+
+    @cached_property
+    def language_model(self) -> LanguageModel:
+        """The decoder by itself: ``model.language_model(inputs_embeds=...).logits``."""
+        tree: Any = self._tree["language_model"]
+        return LanguageModel(self.config, self._engine, tree)
+
+    @property
+    def lm_head(self) -> OutputEmbeddings:
+        """As ``get_output_embeddings()``."""
+        return self.get_output_embeddings()
+
+    def get_input_embeddings(self) -> InputEmbeddings:
+        """The token embeddings, callable on ids."""
+        return self.language_model.get_input_embeddings()
+
+    def get_output_embeddings(self) -> OutputEmbeddings:
+        """What makes logits of the final norm's output."""
+        return self.language_model.get_output_embeddings()
+
+    def forward(
+        self,
+        pixel_values: Any = None,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        position_ids: Any = None,
+        image_flags: Any = None,
+        past_key_values: Any = None,
+        labels: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        *,
+        logits_to_keep: int = 0,
+    ) -> Any:
+        """Logits of all positions, to score answers, and to write decoding loops with.
+
+        Args:
+            pixel_values: (tiles, 3, S, S); None for text, and where the images are in the cache.
+            input_ids: (batch, length), image features put in place of ``img_context_token_id``.
+            attention_mask: (batch, length), 0 for padding, all ones if left out; with a cache, of
+                its tokens and the new ones.
+            position_ids: (batch, length) or (1, length); those of the whole row if left out,
+                padding included (``generate`` leaves padding out).
+            image_flags: (tiles,) or (tiles, 1): only tiles with a 1 are used; all if left out.
+            past_key_values: the cache that an earlier call returned; it is not changed.
+            labels: (batch, length): the loss is the mean of -log p(labels[t + 1] | tokens up to t),
+                without labels of -100.
+            use_cache: return ``past_key_values``; the configuration's value, normally True, if left
+                out. It costs nothing beside the memory.
+            output_attentions: ValueError if true: attention weights are never in memory.
+            output_hidden_states: also return what every layer computes.
+            return_dict: False for a tuple.
+            logits_to_keep: compute logits of this many last positions only (0: of all);
+                (length x vocab_size) float32 values are large. The loss is over all labels.
+
+        Returns:
+            CausalLMOutputWithPast: torch tensors if a tensor came, else numpy arrays; a tuple with
+            ``return_dict=False``.
+
+            The rows of masked tokens are what the reference computes: a token sees those before it
+            that are not masked; padding on the left, which sees none, is at the mean of the values
+            of all tokens but later padding (eager InternLM2; the Llama of transformers has later
+            padding in that mean, too). No other row depends on them.
+
+        Raises:
+            ValueError, TypeError, IndexError: naming the argument.
+        """
+        options = ForwardOptions(
+            attention_mask,
+            position_ids,
+            past_key_values,
+            labels,
+            use_cache,
+            output_attentions,
+            output_hidden_states,
+            self.config.use_return_dict if return_dict is None else return_dict,
+            logits_to_keep,
+        )
+        inputs = DecoderInputs.from_ids(input_ids, self.config.llm_config)
+        if pixel_values is not None:
+            features = self._flagged_features(pixel_values, image_flags)
+            inputs = inputs.with_features(features, self._image_token())
+        as_torch = any(map(arrays.is_torch, (pixel_values, input_ids, attention_mask, labels)))
+        return run_forward(self._engine, self.config.llm_config, inputs, options, as_torch=as_torch)
+
+    __call__ = forward
+
+    def _flagged_features(self, pixel_values: Any, image_flags: Any) -> npt.NDArray[np.float32]:
+        """Features of the tiles that are used."""
+        pixels, dtype = arrays.pixel_array(pixel_values)
+        if image_flags is not None:
+            flags = arrays.integer_array(image_flags, "image_flags")
+            if flags.shape not in {(len(pixels),), (len(pixels), 1)}:
+                raise ValueError(
+                    f"image_flags: expected one for each of {len(pixels)} tiles, "
+                    f"got shape {flags.shape}"
+                )
+            pixels = pixels[flags.reshape(-1) == 1]
+        if len(pixels) == 0:
+            return np.empty((0, self.config.llm_config.hidden_size), np.float32)
+        return self._core.extract_feature(pixels, dtype, recorders(self._engine))
 
     def generate(
         self,

@@ -1,0 +1,161 @@
+"""The language model by itself: ``model.language_model`` and its embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from internvl_native import arrays
+from internvl_native.configuration import InternVLChatConfig
+from internvl_native.decoder_inputs import DecoderInputs, check_ids
+from internvl_native.engine import Engine
+from internvl_native.forward import ForwardOptions, run_forward
+from internvl_native.module import Module
+from internvl_native.parameters import ModuleTree
+
+
+class InputEmbeddings(Module):
+    """``get_input_embeddings()``: the rows of the token embeddings."""
+
+    def forward(self, input_ids: Any) -> Any:
+        """Ids of any shape -> (..., hidden_size).
+
+        Returns a torch tensor in the model's dtype for a tensor, else a float32 array. IndexError
+        for ids outside the vocabulary.
+        """
+        core = self._engine.core
+        ids = arrays.integer_array(input_ids, "input_ids")
+        check_ids(ids, self.num_embeddings)
+        rows = core.embed(ids.reshape(-1).astype(np.int32))
+        return arrays.like(rows.reshape(*ids.shape, rows.shape[1]), input_ids, core.dtype)
+
+    __call__ = forward
+
+    @property
+    def num_embeddings(self) -> int:
+        """Size of the vocabulary."""
+        return int(self.weight.shape[0])
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of a row."""
+        return int(self.weight.shape[1])
+
+
+class OutputEmbeddings(Module):
+    """``get_output_embeddings()``: from the final norm's output to logits."""
+
+    def forward(self, hidden_states: Any) -> Any:
+        """(..., hidden_size) -> (..., vocab_size).
+
+        Returns a torch tensor in the model's dtype for a tensor, else a float32 array. ValueError
+        for rows of another width.
+        """
+        core = self._engine.core
+        hidden = arrays.float_array(hidden_states, "hidden_states")
+        if hidden.ndim == 0 or hidden.shape[-1] != self.in_features:
+            raise ValueError(
+                f"hidden_states: expected (..., {self.in_features}), got shape {hidden.shape}"
+            )
+        logits = core.output(hidden.reshape(-1, self.in_features))
+        shaped = logits.reshape(*hidden.shape[:-1], self.out_features)
+        return arrays.like(shaped, hidden_states, core.dtype)
+
+    __call__ = forward
+
+    @property
+    def in_features(self) -> int:
+        """Width of the hidden states."""
+        return int(self.weight.shape[1])
+
+    @property
+    def out_features(self) -> int:
+        """Size of the vocabulary."""
+        return int(self.weight.shape[0])
+
+
+class LanguageModel(Module):
+    """``model.language_model``: the decoder as ``InternLM2ForCausalLM`` or ``LlamaForCausalLM``.
+
+    Attributes:
+        config: the language model's configuration.
+    """
+
+    def __init__(self, config: InternVLChatConfig, engine: Engine, tree: ModuleTree) -> None:
+        super().__init__(engine, tree)
+        self.config = config.llm_config
+
+    def get_input_embeddings(self) -> InputEmbeddings:
+        """Callable on ids; its ``weight`` is (vocab_size, hidden_size)."""
+        return InputEmbeddings(self._engine, self._embedding("tok_embeddings", "embed_tokens"))
+
+    def get_output_embeddings(self) -> OutputEmbeddings:
+        """Callable on the last of ``hidden_states``; its ``weight`` is (vocab_size,
+        hidden_size)."""
+        tree: Any = self._tree
+        for name in ("output", "lm_head"):
+            if name in tree:
+                return OutputEmbeddings(self._engine, tree[name])
+        return OutputEmbeddings(self._engine, self._embedding("tok_embeddings", "embed_tokens"))
+
+    def _embedding(self, *names: str) -> ModuleTree:
+        decoder: Any = self._tree["model"]
+        embedding: ModuleTree = next(decoder[name] for name in names if name in decoder)
+        return embedding
+
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        position_ids: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        *,
+        logits_to_keep: int = 0,
+    ) -> Any:
+        """Logits of all positions.
+
+        Args:
+            input_ids: (batch, length); or
+            inputs_embeds: (batch, length, hidden_size) of any float dtype.
+            attention_mask, position_ids, past_key_values, labels, use_cache, output_attentions,
+                output_hidden_states, return_dict, logits_to_keep: as in
+                :meth:`InternVLChatModel.forward`.
+
+        Returns:
+            CausalLMOutputWithPast: torch tensors if a tensor came, else numpy arrays; a tuple with
+            ``return_dict=False``.
+
+        Raises:
+            ValueError, TypeError, IndexError: naming the argument.
+        """
+        options = ForwardOptions(
+            attention_mask,
+            position_ids,
+            past_key_values,
+            labels,
+            use_cache,
+            output_attentions,
+            output_hidden_states,
+            return_dict,
+            logits_to_keep,
+        )
+        as_torch = any(map(arrays.is_torch, (input_ids, inputs_embeds, attention_mask, labels)))
+        inputs = self._inputs(input_ids, inputs_embeds)
+        return run_forward(self._engine, self.config, inputs, options, as_torch=as_torch)
+
+    __call__ = forward
+
+    def _inputs(self, input_ids: Any, inputs_embeds: Any) -> DecoderInputs:
+        if (input_ids is None) == (inputs_embeds is None):
+            got = "neither" if input_ids is None else "both"
+            raise ValueError(f"input_ids, inputs_embeds: expected one of the two, got {got}")
+        if inputs_embeds is not None:
+            return DecoderInputs.from_embeddings(inputs_embeds, self.config)
+        return DecoderInputs.from_ids(input_ids, self.config)
