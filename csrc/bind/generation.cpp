@@ -169,6 +169,13 @@ py::list to_list(std::vector<Scores>&& steps) {
   return result;
 }
 
+py::list to_list(const std::vector<Logprobs>& rows) {
+  py::list result;
+  for (const Logprobs& row : rows)
+    result.append(FloatArray(static_cast<py::ssize_t>(row.size()), row.data()));
+  return result;
+}
+
 py::dict to_dict(GenerationOutput&& output) {
   py::list hidden_states;
   for (HiddenStates& h : output.hidden_states) {
@@ -183,6 +190,7 @@ py::dict to_dict(GenerationOutput&& output) {
   result["logits"] = to_list(std::move(output.logits));
   result["beam_indices"] = to_array(output.beam_indices);
   result["hidden_states"] = hidden_states;
+  result["logprobs"] = to_list(output.logprobs);
   return result;
 }
 
@@ -260,7 +268,8 @@ void bind_config(py::module_& module) {
       .def_readwrite("min_tokens_to_keep", &Config::min_tokens_to_keep)
       .def_readwrite("output_scores", &Config::output_scores)
       .def_readwrite("output_logits", &Config::output_logits)
-      .def_readwrite("output_hidden_states", &Config::output_hidden_states);
+      .def_readwrite("output_hidden_states", &Config::output_hidden_states)
+      .def_readwrite("output_logprobs", &Config::output_logprobs);
 }
 
 }  // namespace

@@ -17,12 +17,11 @@ double BeamHypotheses::normalized(double sum_logprobs, std::int64_t length) cons
   return sum_logprobs / std::pow(static_cast<double>(length), config_.length_penalty);
 }
 
-void BeamHypotheses::add(Sequence tokens, float sum_logprobs, std::int64_t length,
-                         Sequence beam_indices) {
+void BeamHypotheses::add(Beam beam, float sum_logprobs, std::int64_t length) {
   const double score = normalized(sum_logprobs, length);
   const auto size = [this] { return static_cast<std::int64_t>(hypotheses_.size()); };
   if (size() >= capacity_ && !(score > worst_score_)) return;
-  hypotheses_.push_back({score, std::move(tokens), std::move(beam_indices)});
+  hypotheses_.push_back({score, std::move(beam)});
   const auto worse = [](const Hypothesis& a, const Hypothesis& b) { return a.score < b.score; };
   if (size() > capacity_) {
     hypotheses_.erase(std::min_element(hypotheses_.begin(), hypotheses_.end(), worse));
@@ -53,10 +52,11 @@ BeamScorer::BeamScorer(const GenerationConfig& config, std::int64_t prompts)
       hypotheses_(prompts * groups_, BeamHypotheses(group_size_, config)),
       done_(prompts * groups_) {}
 
-NextBeams BeamScorer::process(std::int64_t group, const Sequences& sequences,
-                              const std::vector<std::vector<Candidate>>& candidates,
-                              std::int64_t vocab_size, const Sequences& beam_indices) {
-  const auto length = static_cast<std::int64_t>(sequences.front().size()) + 1 - kPromptLength;
+NextBeams BeamScorer::process(
+    std::int64_t group, const std::vector<Beam>& beams,
+    const std::vector<std::vector<Candidate>>& candidates, std::int64_t vocab_size,
+    const std::function<float(std::int64_t row, std::int64_t token)>& logprob) {
+  const auto length = static_cast<std::int64_t>(beams.front().tokens.size()) + 1 - kPromptLength;
   NextBeams next;
   for (std::int64_t prompt = 0; prompt < prompts_; ++prompt) {
     BeamHypotheses& hypotheses = hypotheses_[prompt * groups_ + group];
@@ -75,12 +75,10 @@ NextBeams BeamScorer::process(std::int64_t group, const Sequences& sequences,
       const std::int64_t token = candidate.index % vocab_size;
       if (config_.is_eos(token)) {
         if (rank < group_size_) {  // an ending counts only among the best
-          Sequence history;
-          if (!beam_indices.empty()) {
-            history = beam_indices[row];
-            history.push_back(row);
-          }
-          hypotheses.add(sequences[row], candidate.score, length, std::move(history));
+          Beam ended = beams[row];
+          if (config_.output_scores) ended.indices.push_back(row);
+          if (config_.output_logprobs) ended.logprobs.push_back(logprob(row, token));
+          hypotheses.add(std::move(ended), candidate.score, length);
         }
       } else {
         next.scores.push_back(candidate.score);
@@ -102,15 +100,14 @@ bool BeamScorer::all_done() const {
   return std::find(done_.begin(), done_.end(), false) == done_.end();
 }
 
-void BeamScorer::finalize(const Sequences& sequences, const std::vector<float>& beam_scores,
-                          const Sequences& beam_indices, GenerationOutput& output) {
+void BeamScorer::finalize(const std::vector<Beam>& beams, const std::vector<float>& beam_scores,
+                          GenerationOutput& output) {
   using Hypothesis = BeamHypotheses::Hypothesis;
-  const auto length = static_cast<std::int64_t>(sequences.front().size()) - kPromptLength;
+  const auto length = static_cast<std::int64_t>(beams.front().tokens.size()) - kPromptLength;
   for (std::size_t i = 0; i < hypotheses_.size(); ++i) {
     if (done_[i]) continue;
     for (std::size_t row = i * group_size_; row < (i + 1) * group_size_; ++row) {
-      hypotheses_[i].add(sequences[row], beam_scores[row], length,
-                         beam_indices.empty() ? Sequence() : beam_indices[row]);
+      hypotheses_[i].add(beams[row], beam_scores[row], length);
     }
   }
 
@@ -130,22 +127,23 @@ void BeamScorer::finalize(const Sequences& sequences, const std::vector<float>& 
   }
 
   std::size_t longest = 0;
-  for (const Hypothesis* h : best) longest = std::max(longest, h->tokens.size());
+  for (const Hypothesis* h : best) longest = std::max(longest, h->beam.tokens.size());
   // Hypotheses lack their eos: it is put back where max_length leaves room.
   std::size_t width = longest;
   if (!config_.eos_token_id.empty() && static_cast<std::int64_t>(longest) < config_.max_length) {
     width = longest + 1;
   }
   for (const Hypothesis* h : best) {
-    Sequence tokens = h->tokens;
+    Sequence tokens = h->beam.tokens;
     if (tokens.size() < width) tokens.push_back(config_.eos_token_id.front());
     tokens.resize(width, config_.pad_token_id);
     output.sequences.push_back(std::move(tokens));
     output.sequences_scores.push_back(static_cast<float>(h->score));
-    if (!beam_indices.empty()) {
-      output.beam_indices.push_back(h->beam_indices);
+    if (config_.output_scores) {
+      output.beam_indices.push_back(h->beam.indices);
       output.beam_indices.back().resize(width, -1);
     }
+    if (config_.output_logprobs) output.logprobs.push_back(h->beam.logprobs);
   }
 }
 

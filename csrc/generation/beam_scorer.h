@@ -3,26 +3,33 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "generation/generate.h"
 
 namespace internvl {
 
+/// A sequence and how it came about.
+struct Beam {
+  Sequence tokens;
+  Sequence indices;   ///< the beam that each generated token came from; only for output_scores
+  Logprobs logprobs;  ///< of each generated token; only for output_logprobs
+};
+
 /// The best `capacity` finished sequences of a prompt (or of one of its groups).
 class BeamHypotheses {
  public:
   struct Hypothesis {
     double score;  ///< sum of log-probabilities / length ** length_penalty
-    Sequence tokens;
-    Sequence beam_indices;
+    Beam beam;
   };
 
   BeamHypotheses(std::int64_t capacity, const GenerationConfig& config)
       : capacity_(capacity), config_(config) {}
 
   /// `length` counts generated tokens, a closing eos included.
-  void add(Sequence tokens, float sum_logprobs, std::int64_t length, Sequence beam_indices);
+  void add(Beam beam, float sum_logprobs, std::int64_t length);
 
   /// Whether no running beam, the best of which has this sum, can still get in.
   bool is_done(float best_sum_logprobs, std::int64_t length) const;
@@ -49,18 +56,18 @@ class BeamScorer {
  public:
   BeamScorer(const GenerationConfig& config, std::int64_t prompts);
 
-  /// Chooses a group's next beams. `sequences`: the group's rows, group_size for each prompt.
-  /// `candidates`: best first for each prompt, index = beam * vocab_size + token.
-  /// `beam_indices`: the history of each row so far; empty if not asked for.
-  NextBeams process(std::int64_t group, const Sequences& sequences,
+  /// Chooses a group's next beams. `beams`: the group's rows, group_size for each prompt.
+  /// `candidates`: best first for each prompt, index = beam * vocab_size + token. `logprob`: of a
+  /// token after a row of the group.
+  NextBeams process(std::int64_t group, const std::vector<Beam>& beams,
                     const std::vector<std::vector<Candidate>>& candidates, std::int64_t vocab_size,
-                    const Sequences& beam_indices);
+                    const std::function<float(std::int64_t row, std::int64_t token)>& logprob);
 
   bool all_done() const;
 
   /// Adds the running beams and puts the best sequences of each prompt into the output.
-  void finalize(const Sequences& sequences, const std::vector<float>& beam_scores,
-                const Sequences& beam_indices, GenerationOutput& output);
+  void finalize(const std::vector<Beam>& beams, const std::vector<float>& beam_scores,
+                GenerationOutput& output);
 
  private:
   const GenerationConfig& config_;

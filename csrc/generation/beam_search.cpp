@@ -2,6 +2,7 @@
 // that is penalised for tokens which earlier groups chose in the same step; plain beam search has
 // one group. Reference: beam_search, beam_sample and group_beam_search.
 #include <algorithm>
+#include <numeric>
 
 #include "generation/beam_scorer.h"
 #include "generation/decoding.h"
@@ -59,6 +60,17 @@ Sequences concatenate(const std::vector<Sequences>& histories) {
   return all;
 }
 
+/// The beams in these rows. `histories` are empty unless the config asks for them.
+std::vector<Beam> beams_of(const Decoding& decoding, const std::vector<std::int32_t>& rows,
+                           const Sequences& histories) {
+  std::vector<Beam> beams;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    beams.push_back({decoding.sequences[rows[i]], histories.empty() ? Sequence() : histories[i],
+                     decoding.logprobs[rows[i]]});
+  }
+  return beams;
+}
+
 }  // namespace
 
 GenerationOutput beam_search(Decoding decoding) {
@@ -105,8 +117,12 @@ GenerationOutput beam_search(Decoding decoding) {
         candidates.push_back(candidates_of(decoding, scores.row(prompt * group_size), group_size,
                                            vocab_size, prompt));
       }
+      const auto logprob = [&](std::int64_t row, std::int64_t token) {
+        return decoding.logprob(group_rows[row], token);
+      };
       const NextBeams next =
-          scorer.process(group, sequences, candidates, vocab_size, concatenate(histories));
+          scorer.process(group, beams_of(decoding, group_rows, concatenate(histories)), candidates,
+                         vocab_size, logprob);
 
       group_tokens.resize(decoding.prompts);
       for (std::size_t i = 0; i < group_rows.size(); ++i) {
@@ -124,13 +140,14 @@ GenerationOutput beam_search(Decoding decoding) {
     }
     decoding.record(processed);
 
-    decoding.sequences = gather(decoding.sequences, parents);
-    for (std::int64_t r = 0; r < rows; ++r) decoding.sequences[r].push_back(tokens[r]);
+    decoding.append(tokens, parents);
     if (scorer.all_done() || decoding.should_stop()) break;
     decoding.reorder(parents);
     decoding.advance(tokens);
   }
-  scorer.finalize(decoding.sequences, beam_scores, concatenate(histories), decoding.output);
+  std::vector<std::int32_t> all(rows);
+  std::iota(all.begin(), all.end(), 0);
+  scorer.finalize(beams_of(decoding, all, concatenate(histories)), beam_scores, decoding.output);
   return std::move(decoding.output);
 }
 

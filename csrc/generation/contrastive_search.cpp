@@ -63,17 +63,20 @@ GenerationOutput contrastive_search(Decoding decoding) {
 
     Sequence candidates;
     Vector probabilities;
+    Logprobs candidate_logprobs;
     for (std::int64_t r = 0; r < rows; ++r) {
       const Vector distribution = softmax(scores.row(r), scores.vocab_size);
       for (const Candidate& candidate : top_k(distribution.data(), scores.vocab_size, k)) {
         candidates.push_back(candidate.index);
         probabilities.push_back(candidate.score);
+        candidate_logprobs.push_back(decoding.logprob(r, candidate.index));
       }
     }
     decoding.reorder(parents);
     decoding.advance(candidates);
 
     Sequence tokens;
+    Logprobs logprobs;
     std::vector<std::int32_t> selected;
     for (std::int64_t r = 0; r < rows; ++r) {
       Vector ranking;
@@ -87,8 +90,9 @@ GenerationOutput contrastive_search(Decoding decoding) {
       selected.push_back(static_cast<std::int32_t>(r * k + best));
       context[r].push_back(std::move(states[best]));
       tokens.push_back(candidates[selected.back()]);
+      logprobs.push_back(candidate_logprobs[selected.back()]);
     }
-    const bool all_finished = decoding.append(std::move(tokens));
+    const bool all_finished = decoding.append(std::move(tokens), logprobs);
     if (decoding.should_stop() || all_finished) break;
     // The winners' cache, logits and states are already there: the model has run them.
     decoding.reorder(selected);
@@ -96,6 +100,7 @@ GenerationOutput contrastive_search(Decoding decoding) {
     decoding.hidden = gather_rows(decoding.hidden, selected);
   }
   decoding.output.sequences = std::move(decoding.sequences);
+  decoding.output.logprobs = std::move(decoding.logprobs);
   return std::move(decoding.output);
 }
 

@@ -19,10 +19,10 @@ Decoding::Decoding(SequenceModel& sequence_model, const GenerationConfig& genera
 void Decoding::start(std::int64_t rows_per_prompt, SequenceModel::KeepHidden keep_hidden) {
   poll();
   prompts = model.batch_size();
-  logits = Scores(prompts, model.vocab_size());
+  Scores first(prompts, model.vocab_size());
   keep_hidden_ = keep_hidden != SequenceModel::KeepHidden::kNone;
   model.keep_hidden_states(keep_hidden);
-  model.prefill(logits.values.data());
+  model.prefill(first.values.data());
   if (keep_hidden_) hidden = model.hidden_states();
   if (rows_per_prompt > 1) {
     std::vector<std::int32_t> parents(prompts * rows_per_prompt);
@@ -30,10 +30,12 @@ void Decoding::start(std::int64_t rows_per_prompt, SequenceModel::KeepHidden kee
       parents[r] = static_cast<std::int32_t>(static_cast<std::int64_t>(r) / rows_per_prompt);
     }
     model.reorder(parents);
-    logits = gather_rows(logits, parents);
+    first = gather_rows(first, parents);
     if (keep_hidden_) hidden = gather_rows(hidden, parents);
   }
+  set_logits(std::move(first));
   sequences.assign(logits.rows, {config.bos_token_id});
+  logprobs.assign(logits.rows, {});
   finished_.assign(logits.rows, false);
 }
 
@@ -48,18 +50,34 @@ void Decoding::reorder(const std::vector<std::int32_t>& parents) {
 void Decoding::advance(const Sequence& tokens) {
   poll();
   const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end());
-  logits = Scores(static_cast<std::int64_t>(tokens.size()), logits.vocab_size);
-  model.step(inputs.data(), logits.values.data());
+  Scores next(static_cast<std::int64_t>(tokens.size()), logits.vocab_size);
+  model.step(inputs.data(), next.values.data());
+  set_logits(std::move(next));
   if (keep_hidden_) hidden = model.hidden_states();
   ++step;
 }
 
-bool Decoding::append(Sequence tokens) {
+void Decoding::set_logits(Scores next) {
+  logits = std::move(next);
+  if (!config.output_logprobs) return;
+  normalizers_.clear();
+  for (std::int64_t r = 0; r < logits.rows; ++r)
+    normalizers_.push_back(log_sum_exp(logits.row(r), logits.vocab_size));
+}
+
+float Decoding::logprob(std::int64_t r, std::int64_t token) const {
+  if (!config.output_logprobs) return 0.0f;
+  return static_cast<float>(logits.row(r)[token] - normalizers_[r]);
+}
+
+bool Decoding::append(Sequence tokens, const Logprobs& token_logprobs) {
   bool all_finished = true;
   for (std::size_t r = 0; r < sequences.size(); ++r) {
     if (finished_[r]) {
       check_pad_token(config, logits.vocab_size);
       tokens[r] = config.pad_token_id;
+    } else if (config.output_logprobs) {
+      logprobs[r].push_back(token_logprobs[r]);
     }
     sequences[r].push_back(tokens[r]);
     if (config.is_eos(tokens[r])) finished_[r] = true;
@@ -67,6 +85,19 @@ bool Decoding::append(Sequence tokens) {
   }
   if (hooks.put) hooks.put(tokens);
   return all_finished;
+}
+
+void Decoding::append(const Sequence& tokens, const std::vector<std::int32_t>& parents) {
+  Sequences longer;
+  std::vector<Logprobs> longer_logprobs;
+  for (std::size_t r = 0; r < parents.size(); ++r) {
+    longer.push_back(sequences[parents[r]]);
+    longer.back().push_back(tokens[r]);
+    longer_logprobs.push_back(logprobs[parents[r]]);
+    if (config.output_logprobs) longer_logprobs.back().push_back(logprob(parents[r], tokens[r]));
+  }
+  sequences = std::move(longer);
+  logprobs = std::move(longer_logprobs);
 }
 
 void Decoding::record(const Scores& processed) {

@@ -25,8 +25,15 @@ class Decoding {
   void advance(const Sequence& tokens);
 
   /// Adds a token to each row and streams it; rows that have ended get pad_token_id in its place.
-  /// Returns whether all rows have ended now.
-  bool append(Sequence tokens);
+  /// `token_logprobs` of the rows that go on are kept if the config asks for them. Returns whether
+  /// all rows have ended now.
+  bool append(Sequence tokens, const Logprobs& token_logprobs);
+
+  /// Row r becomes row parents[r] with tokens[r] added: the caller sees to its end.
+  void append(const Sequence& tokens, const std::vector<std::int32_t>& parents);
+
+  /// Of a token that follows row r; 0 unless the config asks for log-probabilities.
+  float logprob(std::int64_t r, std::int64_t token) const;
 
   /// Puts what output_logits, output_scores and output_hidden_states ask for into `output`.
   void record(const Scores& processed);
@@ -45,15 +52,18 @@ class Decoding {
   std::int64_t prompts = 0;
   std::uint32_t step = 0;
   Sequences sequences;
+  std::vector<Logprobs> logprobs;  ///< of each row's tokens so far
   Scores logits;
   HiddenStates hidden;  ///< empty unless asked for
   GenerationOutput output;
 
  private:
   void poll() const;
+  void set_logits(Scores next);
 
   std::chrono::steady_clock::time_point start_time_;
   std::vector<bool> finished_;
+  std::vector<double> normalizers_;  // log(sum(exp)) of each row of logits; if asked for
   bool keep_hidden_ = false;
 };
 

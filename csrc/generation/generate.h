@@ -26,6 +26,7 @@ struct GenerationOutput {
   std::vector<Scores> scores;  ///< a step each, after processors (and warpers)
   std::vector<Scores> logits;  ///< a step each, as the model returned them
   std::vector<HiddenStates> hidden_states;
+  std::vector<Logprobs> logprobs;       ///< of each of `sequences`, for its generated tokens
   std::vector<float> sequences_scores;  ///< beam search
   Sequences beam_indices;               ///< beam search with scores: -1 where there is none
 };

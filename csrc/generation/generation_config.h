@@ -66,6 +66,7 @@ struct GenerationConfig {
   bool output_scores = false;
   bool output_logits = false;
   bool output_hidden_states = false;
+  bool output_logprobs = false;
 
   bool is_eos(std::int64_t token) const {
     return std::find(eos_token_id.begin(), eos_token_id.end(), token) != eos_token_id.end();

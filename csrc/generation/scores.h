@@ -23,6 +23,10 @@ struct Scores {
   const float* row(std::int64_t r) const { return values.data() + r * vocab_size; }
 };
 
+/// Log-probabilities of a sequence's tokens in the model's own distribution: that of the logits
+/// before any processor.
+using Logprobs = std::vector<float>;
+
 /// Row r is row parents[r] of the input.
 Scores gather_rows(const Scores& scores, const std::vector<std::int32_t>& parents);
 

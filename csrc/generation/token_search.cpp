@@ -19,17 +19,20 @@ GenerationOutput token_search(Decoding decoding) {
     decoding.record(scores);
 
     Sequence tokens;
+    Logprobs logprobs;
     for (std::int64_t r = 0; r < rows; ++r) {
       tokens.push_back(config.do_sample
                            ? decoding.sampler.sample(softmax(scores.row(r), vocab_size),
                                                      static_cast<std::uint32_t>(r), decoding.step)
                            : argmax(scores.row(r), vocab_size));
+      logprobs.push_back(decoding.logprob(r, tokens.back()));
     }
-    const bool all_finished = decoding.append(std::move(tokens));
+    const bool all_finished = decoding.append(std::move(tokens), logprobs);
     if (decoding.should_stop() || all_finished) break;
     decoding.advance(decoding.last_tokens());
   }
   decoding.output.sequences = std::move(decoding.sequences);
+  decoding.output.logprobs = std::move(decoding.logprobs);
   return std::move(decoding.output);
 }
 

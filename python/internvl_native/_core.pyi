@@ -107,6 +107,7 @@ class GenerationConfig(metaclass=type):
     output_scores: bool
     output_logits: bool
     output_hidden_states: bool
+    output_logprobs: bool
 
     def __init__(self) -> None: ...
 

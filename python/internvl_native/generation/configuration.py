@@ -64,11 +64,13 @@ _DEFAULTS: dict[str, Any] = {
     "generation_kwargs": {},
 }
 
-# Ours: the seed of this call, and the model's logits in the result (newer transformers have it).
+# Ours: the seed of this call, the model's logits in the result (newer transformers have it), and
+# the log-probabilities of its tokens.
 # The rest describes a file: it has no effect, but callers pass whole generation_config.json files.
 _EXTENSIONS: dict[str, Any] = {
     "seed": None,
     "output_logits": False,
+    "output_logprobs": False,
     "transformers_version": None,
     "_from_model_config": False,
     "_commit_hash": None,
@@ -91,7 +93,7 @@ class GenerationConfig:
     """Parameters of ``generate`` as attributes; what is not given has transformers' default.
 
     Values are checked when they are used, by ``generate``. Unknown keywords become attributes, as
-    in transformers. ``seed`` (int) and ``output_logits`` (bool) are additions.
+    in transformers. ``seed`` (int), ``output_logits`` and ``output_logprobs`` (bool) are additions.
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -85,10 +85,13 @@ class GenerationPlan:
         if core.output_hidden_states:
             steps = raw["hidden_states"]
             fields["hidden_states"] = tuple(tuple(map(to_user, layers)) for layers in steps)
+        if core.output_logprobs:
+            fields["logprobs"] = tuple(map(to_user, raw["logprobs"]))
         if core.num_beams == 1:
             return GenerateDecoderOnlyOutput(**fields)
-        if core.output_scores:
+        if core.output_scores or core.output_logprobs:
             fields["sequences_scores"] = to_user(raw["sequences_scores"])
+        if core.output_scores:
             fields["beam_indices"] = to_user(raw["beam_indices"])
         return GenerateBeamDecoderOnlyOutput(**fields)
 

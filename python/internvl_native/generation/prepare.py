@@ -75,6 +75,7 @@ def build_core_config(
             raise NotImplementedError("`output_attentions`: the engine does not keep attentions")
         core.output_scores = bool(config.output_scores)
         core.output_logits = bool(config.output_logits)
+        core.output_logprobs = bool(config.output_logprobs)
         hidden_states = config.output_hidden_states
         if hidden_states is None:  # what InternVL's generate() passes on unless it is told
             hidden_states = defaults.output_hidden_states
