@@ -95,9 +95,7 @@ GenerationOutput contrastive_search(Decoding decoding) {
     const bool all_finished = decoding.append(std::move(tokens), logprobs);
     if (decoding.should_stop() || all_finished) break;
     // The winners' cache, logits and states are already there: the model has run them.
-    decoding.reorder(selected);
-    decoding.logits = gather_rows(decoding.logits, selected);
-    decoding.hidden = gather_rows(decoding.hidden, selected);
+    decoding.select(selected);
   }
   decoding.output.sequences = std::move(decoding.sequences);
   decoding.output.logprobs = std::move(decoding.logprobs);

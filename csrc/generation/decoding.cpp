@@ -47,6 +47,12 @@ void Decoding::reorder(const std::vector<std::int32_t>& parents) {
   if (!identity) model.reorder(parents);
 }
 
+void Decoding::select(const std::vector<std::int32_t>& parents) {
+  reorder(parents);
+  set_logits(gather_rows(logits, parents));
+  if (keep_hidden_) hidden = gather_rows(hidden, parents);
+}
+
 void Decoding::advance(const Sequence& tokens) {
   poll();
   const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end());

@@ -21,6 +21,9 @@ class Decoding {
   /// Row r continues row parents[r]: the model only, the caller sees to `sequences`.
   void reorder(const std::vector<std::int32_t>& parents);
 
+  /// As reorder(), for `logits` and `hidden` as well.
+  void select(const std::vector<std::int32_t>& parents);
+
   /// Feeds a token a row to the model; `logits` and `hidden` are then those of the new position.
   void advance(const Sequence& tokens);
 
