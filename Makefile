@@ -1,4 +1,4 @@
-# make demo | test | lint | format | sanitize | fuzz | aarch64 | docs | bench | clean
+# make demo | test | lint | format | sanitize | fuzz | aarch64 | docs | screenshots | bench | clean
 # Everything runs in .venv, which the first call makes; PYTHON picks the interpreter it is made of.
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation
 SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so') \
            CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: demo test lint format sanitize fuzz aarch64 docs bench clean
+.PHONY: demo test lint format sanitize fuzz aarch64 docs screenshots bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -38,6 +38,11 @@ aarch64: $(VENV)/.tools
 docs: $(VENV)/.installed
 	.ci/make-venv $(PYTHON) $(VENV) docs
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
+
+# The pictures in docs/images; CHECKPOINT is what answers in them.
+screenshots: $(VENV)/.installed
+	.ci/make-venv $(PYTHON) $(VENV) docs
+	$(BIN)/python -m docs.screenshots $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
