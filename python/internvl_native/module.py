@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
+from internvl_native.checkpoint.tensor import CheckpointTensor
 from internvl_native.engine import Engine
 from internvl_native.parameters import ModuleTree, Parameter
 from internvl_native.placement import Placement
@@ -63,12 +64,18 @@ class Module(Placement):
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """(name, parameter) in the order of the reference; counting elements reads nothing."""
+        dtype = self._engine.dtype
+        for name, tensor in self._named_tensors(prefix, recurse):
+            yield name, Parameter(tensor, dtype)
+
+    def _named_tensors(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, CheckpointTensor]]:
         modules = self.named_modules(prefix=prefix) if recurse else iter([(prefix, self)])
-        dtype = self._engine.core.dtype
         for path, module in modules:
             for name, value in module._tree.items():
                 if not isinstance(value, dict):
-                    yield _joined(path, name), Parameter(value, dtype)
+                    yield _joined(path, name), value
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters of ``named_parameters``."""
@@ -108,6 +115,9 @@ class Module(Placement):
             for name, parameter in self.named_parameters()
             if not only_trainable and not (exclude_embeddings and _is_token_embedding(name))
         )
+
+    def tie_weights(self) -> None:
+        """Nothing to do: weights are tied when they are loaded."""
 
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
         """Bytes of all parameters in the model's dtype."""
@@ -150,7 +160,7 @@ class Module(Placement):
         if name in tree:
             value = tree[name]
             if not isinstance(value, dict):
-                return Parameter(value, self._engine.core.dtype)
+                return Parameter(value, self._engine.dtype)
             kind = NumberedModules if next(iter(value)).isdigit() else Module
             return kind(self._engine, value)
         reason = f": {ABSENT[name]}" if name in ABSENT else ""

@@ -10,25 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from internvl_native import arrays, bfloat16
-from internvl_native.checkpoint.safetensors import WEIGHT_DTYPES
-from internvl_native.checkpoint.tensor import CheckpointTensor
+from internvl_native.checkpoint.tensor import CheckpointTensor, read_as
 from internvl_native.dtypes import ELEMENT_SIZE
 
 ModuleTree = dict[str, Union[CheckpointTensor, "ModuleTree"]]
 """The names of a module's parameters and children, and what they stand for."""
-
-
-def weight_values(tensor: CheckpointTensor, dtype: str) -> npt.NDArray[Any]:
-    """The values of a stored tensor as an array of ``dtype``; bfloat16 as its uint16 bits."""
-    values, stored = tensor.read(), WEIGHT_DTYPES[tensor.dtype]
-    if stored == dtype:
-        return values
-    if stored == "bfloat16":
-        values = bfloat16.widen(values)
-    if dtype == "bfloat16":
-        return bfloat16.rounded(values)
-    with np.errstate(over="ignore"):  # what float16 cannot hold is infinite, as in torch
-        return values.astype(dtype)
 
 
 class Parameter:
@@ -131,13 +117,13 @@ class Parameter:
         torch = arrays.loaded_torch()
         if torch is None:
             return self.__array__()
-        values = np.array(weight_values(self._tensor, self._dtype))  # torch asks for writable ones
+        values = np.array(read_as(self._tensor, self._dtype))  # torch asks for writable ones
         if self._dtype == "bfloat16":
             return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
         return torch.from_numpy(values)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        values = weight_values(self._tensor, self._dtype)
+        values = read_as(self._tensor, self._dtype)
         if self._dtype == "bfloat16":
             values = bfloat16.widen(values)
         return values if dtype is None else values.astype(dtype, copy=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from internvl_native import _core
@@ -10,6 +12,7 @@ from internvl_native.checkpoint.loader import open_checkpoint
 from internvl_native.checkpoint.locate import locate
 from internvl_native.checkpoint.options import load_config, load_options
 from internvl_native.checkpoint.weights import unused_tensors
+from internvl_native.checkpoint.writer import parse_size, write_weights
 from internvl_native.configuration import InternVisionConfig, InternVLChatConfig
 from internvl_native.dtypes import parse_dtype
 from internvl_native.engine import Engine
@@ -30,6 +33,11 @@ class PretrainedModel(Module, AdapterMethods):
 
     config_class: ClassVar[type[InternVLChatConfig] | type[InternVisionConfig]]
     main_input_name = "pixel_values"
+    base_model_prefix = ""
+    framework = "pt"
+    is_gradient_checkpointing = supports_gradient_checkpointing = False
+    is_loaded_in_8bit = is_loaded_in_4bit = is_quantized = is_parallelizable = False
+    _no_split_modules: tuple[str, ...] = ()
 
     def __init__(self, config: Any, engine: Engine, tree: ModuleTree | None = None) -> None:
         super().__init__(engine, engine.tree if tree is None else tree)
@@ -99,6 +107,72 @@ class PretrainedModel(Module, AdapterMethods):
     def backend(self) -> str:
         """Backend and instruction set, as ``"cpu/avx512bf16"``."""
         return self._core.backend
+
+    @property
+    def hf_device_map(self) -> dict[str, Any]:
+        """All of the model is in one place, whatever ``device_map`` was given."""
+        return {"": self.device}
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """Whether the model has ``generate``."""
+        return hasattr(cls, "generate")
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Nothing to do: there are no gradients."""
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: Any = None,
+        save_function: Any = None,
+        push_to_hub: bool = False,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Writes ``config.json`` and the weights in the model's dtype, adapters merged into them,
+        so that this package and the reference can load the folder.
+
+        Args:
+            save_directory: made if needed; it may be the folder that the model came from.
+            is_main_process: False writes nothing.
+            max_shard_size: bytes of a weight file, or a size like ``"5GB"``.
+            variant: ``"fp16"`` for ``model.fp16.safetensors``.
+            kwargs: what transformers takes (``token``, ``save_peft_format``, ...) has no effect.
+
+        Raises:
+            ValueError: ``safe_serialization=False``, ``push_to_hub=True`` or a ``state_dict``,
+                which are not possible here, or a size that is none.
+            OSError: the folder cannot be written.
+        """
+        if push_to_hub:
+            raise ValueError("push_to_hub: expected False; upload the folder with huggingface-cli")
+        if not safe_serialization:
+            raise ValueError("safe_serialization: expected True: pickles are not written")
+        if state_dict is not None:
+            raise ValueError("state_dict: expected None: the weights are those of the model")
+        size = parse_size(max_shard_size)
+        folder = Path(save_directory)
+        if folder.is_file():
+            raise ValueError(f"save_directory: expected a folder, got the file {folder}")
+        if not is_main_process:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        self._saved_config().save_pretrained(folder)
+        tensors, dtype = dict(self._named_tensors()), self._engine.dtype
+        write_weights(folder, tensors, dtype, max_shard_size=size, variant=variant)
+
+    def _saved_config(self) -> Any:
+        config = copy.deepcopy(self.config)
+        config.architectures = [type(self).__name__]
+        config.torch_dtype = self._engine.dtype
+        for name in ("use_backbone_lora", "use_llm_lora"):  # merged into the weights
+            if name in config:
+                setattr(config, name, 0)
+        return config
 
     def _convert(self: _Model, dtype: str) -> _Model:
         if self._tree is not self._engine.tree:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from internvl_native import bfloat16
+from internvl_native.checkpoint.safetensors import WEIGHT_DTYPES
 
 if TYPE_CHECKING:
     from internvl_native._core import ByteSource
@@ -41,3 +42,16 @@ def read_float32(tensor: CheckpointTensor) -> npt.NDArray[np.float32]:
         values = bfloat16.widen(values)
     result: npt.NDArray[np.float32] = np.require(values, np.float32, ["C", "W"])
     return result
+
+
+def read_as(tensor: CheckpointTensor, dtype: str) -> npt.NDArray[Any]:
+    """The values of a stored tensor as an array of `dtype`; bfloat16 as its uint16 bits."""
+    values, stored = tensor.read(), WEIGHT_DTYPES[tensor.dtype]
+    if stored == dtype:
+        return values
+    if stored == "bfloat16":
+        values = bfloat16.widen(values)
+    if dtype == "bfloat16":
+        return bfloat16.rounded(values)
+    with np.errstate(over="ignore"):  # what float16 cannot hold is infinite, as in torch
+        return values.astype(dtype)
