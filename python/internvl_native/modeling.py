@@ -22,8 +22,9 @@ from internvl_native.decoder_inputs import DecoderInputs, generation_positions
 from internvl_native.engine import Engine
 from internvl_native.forward import ForwardOptions, run_forward
 from internvl_native.generation import prepare_generation
+from internvl_native.generation.defaults import GenerationDefaults
 from internvl_native.language_model import InputEmbeddings, LanguageModel, OutputEmbeddings
-from internvl_native.pretrained_model import PretrainedModel
+from internvl_native.pretrained_model import LoadedValue, PretrainedModel
 from internvl_native.streamers import ended_on_error
 from internvl_native.taps import Taps, recorders
 from internvl_native.vision import InternVisionModel, Projector
@@ -40,10 +41,17 @@ class InternVLChatModel(PretrainedModel, ChatMethods):
         num_image_token: tokens that one tile becomes.
         img_context_token_id: id of ``<IMG_CONTEXT>``; set by ``chat`` and ``batch_chat``, and by
             the caller of ``generate``.
+        select_layer, downsample_ratio, ps_version: the values that the model was loaded with.
     """
 
     config: InternVLChatConfig
     config_class = InternVLChatConfig
+    base_model_prefix = "language_model"
+    _no_split_modules = ("InternVisionModel", "LlamaDecoderLayer", "InternLM2DecoderLayer")
+
+    select_layer = LoadedValue()
+    downsample_ratio = LoadedValue()
+    ps_version = LoadedValue()
 
     def __init__(self, config: InternVLChatConfig, engine: Engine) -> None:
         super().__init__(config, engine)
@@ -51,12 +59,10 @@ class InternVLChatModel(PretrainedModel, ChatMethods):
         self.template: str = self.conv_template.name
         self.system_message: str = config.get("system_message", self.conv_template.system_message)
         self.patch_size: int = config.vision_config.patch_size
-        self.select_layer: int = config.select_layer
-        self.downsample_ratio: float = config.downsample_ratio
-        self.ps_version: str = config.ps_version
         self.llm_arch_name = (config.llm_config.architectures or [""])[0]
         self.num_image_token = num_image_token(config)
         self.img_context_token_id: int | None = None
+        self._defaults = GenerationDefaults(engine.checkpoint.path, config)
 
     def __repr__(self) -> str:
         vision, llm = self.config.vision_config, self.config.llm_config
@@ -71,6 +77,16 @@ class InternVLChatModel(PretrainedModel, ChatMethods):
 
     def _repr_html_(self) -> str:
         return html.chat_model(self)
+
+    @property
+    def generation_config(self) -> Any:
+        """A ``GenerationConfig`` with the values of ``generation_config.json``. As in the reference
+        these have no effect on ``generate``; what is set on it, or in its place, has."""
+        return self._defaults.config
+
+    @generation_config.setter
+    def generation_config(self, value: Any) -> None:
+        self._defaults.config = value
 
     # ---- images
 
@@ -247,8 +263,9 @@ class InternVLChatModel(PretrainedModel, ChatMethods):
             self._image_token()
             inputs = DecoderInputs.from_ids(input_ids, self.config.llm_config)
             mask = arrays.mask_array(attention_mask, inputs.shape)
+        defaults = self._defaults.changes() if generation_config is None else {}
         plan = prepare_generation(
-            dict(generate_kwargs, output_hidden_states=output_hidden_states),
+            {**defaults, **generate_kwargs, "output_hidden_states": output_hidden_states},
             model_config=self.config.llm_config,
             generation_config=generation_config,
         )

@@ -23,6 +23,24 @@ from internvl_native.peft_adapters import AdapterMethods
 _Model = TypeVar("_Model", bound="PretrainedModel")
 
 
+class LoadedValue:
+    """A value that the weights were loaded with, as an attribute that cannot take another one."""
+
+    def __set_name__(self, owner: type[PretrainedModel], name: str) -> None:
+        self._name = name
+
+    def __get__(self, model: PretrainedModel | None, owner: type[PretrainedModel]) -> Any:
+        return self if model is None else getattr(model._engine.config, self._name)
+
+    def __set__(self, model: PretrainedModel, value: Any) -> None:
+        loaded = getattr(model._engine.config, self._name)
+        if value != loaded:
+            raise ValueError(
+                f"{self._name}: expected {loaded!r}, which the model was loaded with, got "
+                f"{value!r:.100}; use from_pretrained(path, {self._name}={value!r:.100})"
+            )
+
+
 class PretrainedModel(Module, AdapterMethods):
     """A model that :meth:`from_pretrained` makes.
 
@@ -162,6 +180,8 @@ class PretrainedModel(Module, AdapterMethods):
             return
         folder.mkdir(parents=True, exist_ok=True)
         self._saved_config().save_pretrained(folder)
+        if self.can_generate():
+            self.generation_config.save_pretrained(folder)
         tensors, dtype = dict(self._named_tensors()), self._engine.dtype
         write_weights(folder, tensors, dtype, max_shard_size=size, variant=variant)
 

@@ -46,8 +46,8 @@ def write_weights(
     temporary = [file.with_name(f".{file.name}.{os.getpid()}.tmp") for file in files]
     try:
         for path, shard in zip(temporary, shards):
-            with path.open("wb") as file:
-                _write_shard(file, shard, dtype)
+            with path.open("wb") as stream:
+                _write_shard(stream, shard, dtype)
         if len(shards) > 1:
             index = _index(shards, files, dtype)
             temporary[-1].write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
@@ -71,7 +71,7 @@ def parse_size(size: int | str) -> int:
     if match is None or int(match[1]) == 0:
         raise ValueError(f"max_shard_size: expected bytes or a size like '5GB', got {size!r}")
     base = 1024 if match[3] else 1000
-    return int(match[1]) * base ** " KMGT".index(match[2].upper() or " ")
+    return int(match[1]) * int(base ** " KMGT".index(match[2].upper() or " "))
 
 
 def _bytes(tensor: CheckpointTensor, dtype: str) -> int:
