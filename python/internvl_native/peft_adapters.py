@@ -24,6 +24,7 @@ class AdapterMethods:
 
     @property
     def peft_config(self) -> dict[str, dict[str, Any]]:
+        """What ``adapter_config.json`` says of each adapter, by the adapters' names."""
         return {
             name: dict(adapter.config.values) for name, adapter in self._engine.adapters.items()
         }
