@@ -18,6 +18,7 @@ COMMANDS = {
     "chat": "ask about images, once or in a conversation",
     "describe": "ask the same about many images, into a JSONL file",
     "info": "show what a checkpoint is, without loading its weights",
+    "run": "run a Python program that uses transformers, unedited, on native models",
     "tiles": "show the tiles that an image is cut into",
     "bench": "measure the speed of a checkpoint on this machine",
 }

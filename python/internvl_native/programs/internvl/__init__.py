@@ -1,0 +1,1 @@
+"""The repository's package `internvl`, as far as running a model goes."""

@@ -1,0 +1,5 @@
+"""The configuration of chat models."""
+
+from internvl_native import InternVLChatConfig
+
+__all__ = ["InternVLChatConfig"]

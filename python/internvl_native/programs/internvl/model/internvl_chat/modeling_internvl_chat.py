@@ -1,0 +1,5 @@
+"""The chat model."""
+
+from internvl_native import InternVLChatModel
+
+__all__ = ["InternVLChatModel"]

@@ -1,0 +1,1 @@
+"""What programs take from the training package: images and constants."""
