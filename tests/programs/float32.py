@@ -17,11 +17,14 @@ import torch
 from internvl.model.internvl_chat import InternVLChatModel
 from transformers import AutoModel
 
+BFLOAT16 = torch.bfloat16
+
 
 def load_in_float32(model_class: Any) -> None:
     load = model_class.from_pretrained
 
     def from_pretrained(*args: Any, **kwargs: Any) -> Any:
+        torch.bfloat16 = BFLOAT16  # what files hold
         model = load(*args, **{**kwargs, "torch_dtype": torch.float32})
         torch.bfloat16 = torch.float32  # what the program casts its pixels to
         return model

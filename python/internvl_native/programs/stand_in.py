@@ -121,10 +121,10 @@ class _StandInLoader(Loader):
 
 
 def _stands_in() -> bool:
-    return _is_stand_in(sys.modules[_NAME])
+    return _is_stand_in(sys.modules.get(_NAME))
 
 
-def _is_stand_in(module: ModuleType) -> bool:
+def _is_stand_in(module: ModuleType | None) -> bool:
     return isinstance(module, _StandInModule)
 
 

@@ -16,7 +16,9 @@ from internvl.train.dataset import build_transform, dynamic_preprocess
 from PIL import Image
 
 SINGLE = "{} Answer the question using a single word or phrase."
-OPTIONS = "{}\nA. a house\nB. a tree\nAnswer with the option's letter from the given choices directly."
+OPTIONS = (
+    "{}\nA. a house\nB. a tree\nAnswer with the option's letter from the given choices directly."
+)
 TASKS = {  # prompt, and what the task's script passes beside num_beams and sampling
     "caption": ("Provide a one-sentence caption for the provided image.",
                 dict(max_new_tokens=12, min_new_tokens=8)),

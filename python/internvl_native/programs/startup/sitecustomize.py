@@ -12,7 +12,9 @@ import sys
 _here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _here]
 
-if os.environ.get("INTERNVL_NATIVE_RUN") == sys.prefix:  # another Python's child: not ours to change
+if (
+    os.environ.get("INTERNVL_NATIVE_RUN") == sys.prefix
+):  # another Python's child: not ours to change
     import internvl_native.programs.run
 
     internvl_native.programs.run.prepare()
