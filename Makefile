@@ -1,21 +1,27 @@
-# make demo | test | lint | format | sanitize | fuzz | aarch64 | docs | screenshots | bench | clean
+# make demo | test | extras | lint | format | sanitize | fuzz | aarch64 | docs | screenshots | bench
+# | clean
 # Everything runs in .venv, which the first call makes; PYTHON picks the interpreter it is made of.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+EXTRAS := .venv-extras
 SANITIZED := build/sanitize
 SECONDS ?= 60
 INSTALL := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation
 SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so') \
            CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: demo test lint format sanitize fuzz aarch64 docs screenshots bench clean
+.PHONY: demo test extras lint format sanitize fuzz aarch64 docs screenshots bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
 test: lint $(VENV)/.installed
 	$(BIN)/python -m pytest $(TESTS)
+
+# The tests with every optional package: programs of examples/, a browser, the caller's torch.
+extras: $(EXTRAS)/.installed
+	$(EXTRAS)/bin/python -m pytest $(TESTS)
 
 lint: $(VENV)/.installed
 	.ci/lint $(BIN)
@@ -40,15 +46,16 @@ docs: $(VENV)/.installed
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
 # The pictures in docs/images; CHECKPOINT is what answers in them.
-screenshots: $(VENV)/.installed
+screenshots: $(VENV)/.installed $(EXTRAS)/.installed
 	.ci/make-venv $(PYTHON) $(VENV) docs
 	$(BIN)/python -m docs.screenshots $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
+	$(EXTRAS)/bin/python -m docs.screenshot_web_chat $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist $(VENV) $(EXTRAS) .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.tools: pyproject.toml .ci/system-packages .ci/make-venv
 	.ci/system-packages $(PYTHON)
@@ -57,6 +64,18 @@ $(VENV)/.tools: pyproject.toml .ci/system-packages .ci/make-venv
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
 	$(INSTALL) --force-reinstall -C cmake.define.INTERNVL_NATIVE_WERROR=$(if $(CI),ON,OFF) .
+	touch $@
+
+$(EXTRAS)/.tools: pyproject.toml .ci/make-venv
+	command -v chromium >/dev/null || .ci/apt-install chromium
+	.ci/make-venv $(PYTHON) $(EXTRAS) hub notebook ray server web test test-extras
+	touch $@
+
+# The wheel of what .venv has compiled.
+$(EXTRAS)/.installed: $(EXTRAS)/.tools $(VENV)/.installed
+	rm -rf build/extras
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/extras .
+	$(EXTRAS)/bin/python -m pip install --quiet --no-deps --force-reinstall build/extras/*.whl
 	touch $@
 
 $(SANITIZED)/.installed: $(VENV)/.tools $(SOURCES)
