@@ -188,6 +188,22 @@ CONFIGS: dict[str, type[PretrainedConfig]] = {
 }
 
 
+_ADVICE = {
+    "internvl": ", a checkpoint converted for transformers (-HF): take the one it was made from",
+    "internlm2": ", a language model alone: load the chat model, with adapters= if this is of one",
+    "llama": ", a language model alone: load the chat model, with adapters= if this is of one",
+}
+
+
+def _type_of_architecture(values: dict[str, Any]) -> str | None:
+    """The remote code loads a config without model_type by its auto_map, too."""
+    types = {config.model_class: model_type for model_type, config in CONFIGS.items()}
+    architectures = values.get("architectures")
+    if not isinstance(architectures, list) or not architectures:
+        return None
+    return types.get(str(architectures[0]))
+
+
 class AutoConfig:
     """Chooses the config class by `model_type`."""
 
@@ -197,10 +213,11 @@ class AutoConfig:
     ) -> Any:
         """The config of a checkpoint; see `PretrainedConfig.from_pretrained`."""
         values, _ = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
-        model_type = values.get("model_type")
+        model_type = values.get("model_type") or _type_of_architecture(values)
         if not isinstance(model_type, str) or model_type not in CONFIGS:
+            advice = _ADVICE.get(str(model_type), "")
             raise ValueError(
                 f"{os.fspath(pretrained_model_name_or_path)}: model_type: expected one of "
-                f"{', '.join(CONFIGS)}, got {model_type!r}"
+                f"{', '.join(CONFIGS)}, got {model_type!r}{advice}"
             )
         return CONFIGS[model_type].from_pretrained(pretrained_model_name_or_path, **kwargs)

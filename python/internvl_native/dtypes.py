@@ -29,7 +29,9 @@ def parse_dtype(torch_dtype: Any, config: Any = None, *, stored: str = "float32"
         return "float32"
     name = _name_of(torch_dtype)
     if is_auto(torch_dtype):
-        configured = getattr(config, "torch_dtype", None)
+        # "dtype": as newer releases of transformers write it
+        values = (getattr(config, key, None) for key in ("torch_dtype", "dtype"))
+        configured = next((value for value in values if value is not None), None)
         name = stored if configured is None else _name_of(configured)
     if name not in DTYPES:
         expected = f"'auto' or a dtype of {', '.join(DTYPES)}"

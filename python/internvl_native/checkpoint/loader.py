@@ -68,7 +68,9 @@ def _read_folder(folder: Path, variant: str | None) -> dict[str, StoredTensor]:
             "them once, where torch and safetensors are installed, with\n"
             f"python - {shlex.quote(str(folder))} <<'EOF'\n{_CONVERT}EOF"
         )
-    raise CheckpointError(f"{folder}: expected {single.name} or {index.name}, got neither")
+    others = sorted(path.relative_to(folder) for path in folder.glob("**/*.safetensors"))
+    got = f"got neither, but {', '.join(map(str, others[:4]))}" if others else "got neither"
+    raise CheckpointError(f"{folder}: expected {single.name} or {index.name}, {got}")
 
 
 def _read_shards(index: Path) -> dict[str, StoredTensor]:

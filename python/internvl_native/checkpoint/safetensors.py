@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from internvl_native._core import CheckpointError, MappedFile
+from internvl_native.git_lfs import refuse_pointer
 from internvl_native.json_file import parse_json_object
 
 MAX_HEADER_BYTES = 100_000_000
@@ -91,7 +92,9 @@ def _read_header(file: MappedFile) -> tuple[dict[str, Any], int]:
         raise CheckpointError(
             f"{file.path}: expected at least 8 bytes of header length, got {file.size} bytes"
         )
-    length = int.from_bytes(file.read(0, 8), "little")
+    begin = file.read(0, 8)
+    refuse_pointer(file.path, begin)
+    length = int.from_bytes(begin, "little")
     if length > MAX_HEADER_BYTES:
         raise CheckpointError(
             f"{file.path}: expected a header of at most {MAX_HEADER_BYTES} bytes, got {length}"

@@ -206,7 +206,29 @@ def _check_tensors(table: Table, checkpoint: Checkpoint) -> None:
         elif tensor.dtype not in WEIGHT_DTYPES:
             expected = ", ".join(WEIGHT_DTYPES)
             problems.append(f"{where}: expected a dtype of {expected}, got {tensor.dtype}")
-    raise_problems(checkpoint.path, "tensors that do not fit config.json", problems)
+    summary = "tensors that do not fit config.json"
+    raise_problems(checkpoint.path, summary, problems, _advice(table, checkpoint))
+
+
+def _advice(table: Table, checkpoint: Checkpoint) -> str:
+    """What to do where the cause of misfits is one that fine-tuned checkpoints often have."""
+    tensors = checkpoint.tensors
+    for rows in table.get("decoder.tok_embeddings", []):
+        shape = tensors[rows.tensor].shape if rows.tensor in tensors else rows.shape
+        if shape[:1] != rows.shape[:1] and shape[1:] == rows.shape[1:]:
+            return f"For a vocabulary that was resized, set llm_config.vocab_size to {shape[0]}."
+    names = {rows.tensor for all_ in table.values() for rows in all_}
+    missing = sorted(names - tensors.keys())
+    if not missing:
+        return ""
+    prefixes = (name[: -len(missing[0])] for name in tensors if name.endswith(f".{missing[0]}"))
+    for prefix in prefixes:
+        if all(prefix + name in tensors for name in missing):
+            return (
+                f"All that are missing are there with {prefix!r} in front of their names: save the "
+                "model without what it is wrapped in."
+            )
+    return ""
 
 
 def _row_ranges(rows: TensorRows, checkpoint: Checkpoint) -> list[RowRange]:

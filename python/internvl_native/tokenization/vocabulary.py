@@ -14,6 +14,7 @@ import sentencepiece
 
 from internvl_native._core import CheckpointError
 from internvl_native.arguments import integer
+from internvl_native.git_lfs import refuse_pointer
 from internvl_native.tokenization.added_tokens import (
     AddedToken,
     as_added_token,
@@ -38,6 +39,7 @@ def load_sentencepiece(
         raise CheckpointError(
             f"{vocab_file}: cannot read the sentencepiece model: {error}"
         ) from error
+    refuse_pointer(vocab_file, serialized)
     # Release 0.2.3 writes to stderr about the NUL piece of InternLM2; 0.1.99 has no such function.
     if hasattr(sentencepiece, "SetMinLogLevel"):
         sentencepiece.SetMinLogLevel(2)
