@@ -9,7 +9,9 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -37,20 +39,20 @@ thread_local bool inside_region = false;
 class Pool {
  public:
   explicit Pool(int threads) : threads_(threads) {
-    for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
-  }
-
-  ~Pool() {
-    {
-      std::lock_guard<std::mutex> lock(sleep_);
-      stop_ = true;
-      generation_.fetch_add(1, std::memory_order_release);
+    try {
+      for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
+    } catch (const std::system_error& error) {
+      stop();
+      throw std::runtime_error(message("cannot start ", threads,
+                                       " threads (set_num_threads): ", error.what(),
+                                       "; memory, or the number of processes, is limited"));
+    } catch (...) {
+      stop();
+      throw;
     }
-    wake_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
   }
 
-  int threads() const { return threads_; }
+  ~Pool() { stop(); }
 
   void run(std::int64_t tasks, const std::function<void(std::int64_t, int)>& body) {
     tasks_ = tasks;
@@ -75,6 +77,16 @@ class Pool {
   }
 
  private:
+  void stop() {
+    {
+      std::lock_guard<std::mutex> lock(sleep_);
+      stop_ = true;
+      generation_.fetch_add(1, std::memory_order_release);
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
   void work(int thread) {
     inside_region = true;
     std::uint64_t seen = 0;

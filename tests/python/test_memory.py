@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import pytest
 from tests.support.goldens import DATA
+from tests.support.sanitizer import SANITIZED
 
 CHECKPOINT = DATA / "ckpt_layernorm"
 LIMIT_MB = 600
@@ -39,9 +39,7 @@ print(status("VmHWM") - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.skipif(
-    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer keeps freed memory"
-)
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer keeps freed memory")
 @pytest.mark.parametrize("call", ["extract_feature", "chat"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_forty_tiles(dtype: str, call: str) -> None:
