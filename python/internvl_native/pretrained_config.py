@@ -257,7 +257,12 @@ class PretrainedConfig:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__} {self.to_json_string()}"
+        """The values that are not the defaults, in nested configs as well."""
+        values = self.to_diff_dict()
+        for name, value in vars(self).items():
+            if isinstance(value, PretrainedConfig):
+                values[name] = value.to_diff_dict()
+        return f"{type(self).__name__} {json.dumps(values, indent=2, sort_keys=True)}\n"
 
     def _repr_html_(self) -> str:
         # Imported late: the page's tables need the configs.

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import HTTPServer, SimpleHTTPRequestHandler
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -155,30 +150,3 @@ def test_interrupt() -> None:
     endless = ["--max-new-tokens", 1000000, "--repetition-penalty", 0.1]
     done = interrupt("chat", CHECKPOINT, *endless, "Hello")
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    handler = partial(QuietHandler, directory=str(DATA / "images"))
-    with HTTPServer(("127.0.0.1", 0), handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_port}"
-        http.shutdown()
-
-
-def test_images_from_urls(server: str) -> None:
-    by_file = answer(*SHORT, "--image", PORT, "What?")
-    assert answer(*SHORT, "--image", f"{server}/port.jpg", "What?") == by_file
-
-
-def test_urls_without_an_image(server: str, tmp_path: Path) -> None:
-    missing = run("chat", CHECKPOINT, "--image", f"{server}/none.jpg", "What?")
-    assert missing.returncode == 1
-    assert missing.stderr == f"internvl-native chat: {server}/none.jpg: File not found\n"
-    no_image = run("chat", CHECKPOINT, "--image", f"{server}/", "What?")
-    assert f"cannot identify image file '{server}/'" in no_image.stderr

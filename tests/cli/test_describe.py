@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.command_line import interrupt, run
+from tests.support.command_line import COMMAND, environment, interrupt, run
 from tests.support.goldens import DATA
+from tests.support.terminal import Terminal
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
 
@@ -144,3 +145,13 @@ def test_interrupted_runs_keep_what_is_done(folder: Path) -> None:
     done = interrupt("describe", CHECKPOINT, folder, "--max-num", 1, "-o", output, *endless)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
     assert output.read_bytes() == before
+
+
+def test_progress_at_a_terminal(folder: Path) -> None:
+    output = str(folder / "out.jsonl")
+    options = ["--batch-size", "1", *map(str, SHORT), "-o", output]
+    command = [*COMMAND, "describe", str(CHECKPOINT), str(folder), *options]
+    with Terminal(command, environment()) as terminal:
+        assert terminal.exit_code() == 0
+    assert "| 0/3 [" in terminal.text
+    assert "| 3/3 [" in terminal.text

@@ -29,7 +29,7 @@ def start(request: pytest.FixtureRequest) -> Start:
     def start(*arguments: object, **variables: str) -> Terminal:
         command = [*COMMAND, "chat", str(CHECKPOINT), *map(str, arguments)]
         terminal = Terminal(command, environment(**variables))
-        request.addfinalizer(lambda: terminal.__exit__(None, None, None))
+        request.addfinalizer(terminal.close)
         return terminal
 
     return start
@@ -129,9 +129,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(start: Start) -> None:
     for _ in range(2):
         terminal.type("Hello\r")
         terminal.expect("Hello\n")
-        shown = len(terminal.text)
-        while len(terminal.text) < shown + 20:  # the answer is coming
-            assert terminal._read()
+        terminal.expect_more(20)
         terminal.type("\x03")
         terminal.expect("\nstopped\n> ")
     terminal.type("\x04")
@@ -143,9 +141,7 @@ def test_what_an_interrupted_answer_leaves_behind(start: Start) -> None:
     terminal.expect("> ")
     terminal.type("Hello\r")
     terminal.expect("Hello\n")
-    shown = len(terminal.text)
-    while len(terminal.text) < shown + 20:
-        assert terminal._read()
+    terminal.expect_more(20)
     terminal.type("\x03")
     terminal.expect("stopped\n> ")
     # The image has been asked about, so that it is no new one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 from pathlib import Path
@@ -12,13 +13,22 @@ from tests.support.command_line import COMMAND, environment, run
 from tests.support.goldens import DATA
 
 import internvl_native
-from internvl_native.cli.main import COMMANDS
+from internvl_native.cli.main import COMMANDS, main
 
 
 def test_version() -> None:
     done = run("--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"internvl-native {internvl_native.__version__}\n"
+
+
+def test_the_command_is_installed() -> None:
+    try:
+        package = importlib.metadata.distribution("internvl-native")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("runs from a build folder: there is no installed command")
+    (command,) = (point for point in package.entry_points if point.group == "console_scripts")
+    assert (command.name, command.load()) == ("internvl-native", main)
 
 
 def test_help_lists_the_commands() -> None:

@@ -12,7 +12,6 @@ import signal
 import struct
 import termios
 import time
-from types import TracebackType
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _SIZE = struct.pack("HHHH", 50, 1000, 0, 0)  # rows, columns: so wide that no line breaks
@@ -37,12 +36,11 @@ class Terminal:
     def __enter__(self) -> Terminal:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Takes the terminal away, and ends the program if it has not ended."""
         os.close(self._file)
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(self.pid, signal.SIGKILL)
@@ -75,6 +73,12 @@ class Terminal:
                 return before
             if not self._read():
                 raise AssertionError(f"expected {text!r}, got {self.text[self._expected :]!r}")
+
+    def expect_more(self, characters: int) -> None:
+        """Waits until that much more is shown."""
+        enough = len(self.text) + characters
+        while len(self.text) < enough:
+            assert self._read(), f"expected more, got {self.text!r}"
 
     def exit_code(self) -> int:
         """Waits for the end of the program."""
