@@ -68,7 +68,7 @@ $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
 
 $(EXTRAS)/.tools: pyproject.toml .ci/make-venv
 	command -v chromium >/dev/null || .ci/apt-install chromium
-	.ci/make-venv $(PYTHON) $(EXTRAS) hub notebook ray server web test test-extras
+	.ci/make-venv $(PYTHON) $(EXTRAS) docs hub notebook ray server web test test-extras
 	touch $@
 
 # The wheel of what .venv has compiled.

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from internvl_native import AutoModel, load_image
+from internvl_native import InternVisionModel, load_image
 
 DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
-def embed(vision_model: Any, images: list[Path], batch_size: int = 8) -> npt.NDArray[np.float32]:
+def embed(
+    vision_model: InternVisionModel, images: list[Path], batch_size: int = 8
+) -> npt.NDArray[np.float32]:
     """(images, hidden_size) vectors of length 1, so that a product of two is their cosine.
 
     An image is one tile, and its vector the mean over the patches: the chat model was trained on
@@ -44,9 +45,7 @@ def main() -> None:
     parser.add_argument("--top", type=int, default=5)
     arguments = parser.parse_args()
 
-    vision_model = AutoModel.from_pretrained(
-        arguments.checkpoint, torch_dtype="bfloat16"
-    ).vision_model
+    vision_model = InternVisionModel.from_pretrained(arguments.checkpoint, torch_dtype="bfloat16")
     images = sorted(p for p in arguments.folder.iterdir() if p.suffix.lower() in SUFFIXES)
     similarities = embed(vision_model, images) @ embed(vision_model, [arguments.query])[0]
     for i in np.argsort(-similarities, kind="stable")[: arguments.top]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.checkpoint.synthetic import values_of, write_safetensors
+from tests.support.extras import optional
 
 from internvl_native.checkpoint import CheckpointError, open_checkpoint
 
@@ -114,8 +115,8 @@ def test_pickles_are_refused_with_the_command_that_converts_them(tmp_path: Path)
         open_checkpoint(folder)
     command = str(error.value).partition("with\n")[2]
     assert command.startswith("python - ")
-    pytest.importorskip("torch")
-    pytest.importorskip("safetensors")
+    optional("torch", "test-extras")
+    optional("safetensors", "test-extras")
     state = {"a": np.arange(6, dtype=np.float32).reshape(2, 3)}
     save = (
         "import sys, torch, numpy; torch.save({'a': torch.arange(6.0).reshape(2, 3)}, sys.argv[1])"

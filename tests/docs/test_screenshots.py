@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from PIL import Image
 from tests.support.command_line import environment
+from tests.support.extras import optional
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytest.importorskip("rich")
+optional("rich", "docs")
 
 
 def draw(output: Path) -> str:

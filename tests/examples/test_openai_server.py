@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.extras import optional
 from tests.support.goldens import DATA, read_json
 
 from internvl_native import load_image
 from internvl_native.generation import compute_transition_scores
 
-NEEDS_SERVER = "needs the extra [server]: pip install 'internvl-native[server]'"
-uvicorn = pytest.importorskip("uvicorn", reason=NEEDS_SERVER)
-pytest.importorskip("fastapi", reason=NEEDS_SERVER)
-openai = pytest.importorskip("openai", reason="needs the extra [test-extras]: pip install openai")
+uvicorn = optional("uvicorn", "server")
+optional("fastapi", "server")
+openai = optional("openai", "test-extras")
 
 from examples import openai_server  # noqa: E402
 

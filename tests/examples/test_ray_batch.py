@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from tests.examples.test_examples import CHECKPOINT, EXAMPLES, IMAGES, SMALL
+from tests.support.extras import optional
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
 
-NEEDS_RAY = "needs the extra [ray]: pip install 'internvl-native[ray]'"
-cluster_utils = pytest.importorskip("ray.cluster_utils", reason=NEEDS_RAY)
-parquet = pytest.importorskip("pyarrow.parquet", reason=NEEDS_RAY)
+cluster_utils = optional("ray.cluster_utils", "ray")
+parquet = optional("pyarrow.parquet", "ray")
 
 NAMES = ["frame0.jpg", "gray.jpg", "land.jpg", "port.jpg", "tower.jpg"]
 

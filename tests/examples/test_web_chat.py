@@ -9,19 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.browser import STOP_BUTTON, ChatPage, chromium, open_browser
+from tests.support.extras import optional
 from tests.support.goldens import DATA
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
 
-pytest.importorskip("gradio", reason="needs the extra [web]: pip install 'internvl-native[web]'")
-pytest.importorskip("playwright", reason="needs the extra [test-extras]: pip install playwright")
-if chromium() is None:
-    pytest.skip("needs a browser: apt-get install chromium", allow_module_level=True)
+optional("gradio", "web")
+optional("playwright", "test-extras")
 
-from examples import web_chat
+from examples import web_chat  # noqa: E402
 
-# gradio names a status code that starlette has renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:'HTTP_422_UNPROCESSABLE_ENTITY' is deprecated")
+pytestmark = [
+    pytest.mark.skipif(chromium() is None, reason="needs a browser: apt-get install chromium"),
+    # gradio names a status code that starlette has renamed.
+    pytest.mark.filterwarnings("ignore:'HTTP_422_UNPROCESSABLE_ENTITY' is deprecated"),
+]
 
 CHECKPOINT = DATA / "ckpt_layernorm"
 IMAGES = DATA / "images"

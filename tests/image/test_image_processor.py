@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.extras import optional
 from tests.support.goldens import DATA, read_json, sha256
 
 from internvl_native import (
@@ -146,7 +147,7 @@ def test_auto_processor(folder: Path, tmp_path: Path) -> None:
 
 
 def test_torch() -> None:
-    torch = pytest.importorskip("torch")
+    torch = optional("torch", "test-extras")
     processor = CLIPImageProcessor(size=60, crop_size=50)
     feature = processor(photo(), return_tensors="pt")
     assert feature.pixel_values.dtype == torch.float32

@@ -6,11 +6,12 @@ import ast
 from typing import Any
 
 import pytest
+from tests.support.extras import optional
 from tests.support.goldens import DATA
 
-nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
-pytest.importorskip("ipykernel")
+nbformat = optional("nbformat", "test-extras")
+nbclient = optional("nbclient", "test-extras")
+optional("ipykernel", "notebook")
 
 CELLS = (
     f"""\

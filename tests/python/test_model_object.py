@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.extras import optional
 from tests.support.goldens import DATA
 
 from internvl_native import AutoModel, GenerationConfig
@@ -124,7 +125,7 @@ def test_del_frees_the_memory_without_a_collection() -> None:
 
 
 def test_among_torch_modules(model: Any) -> None:
-    torch = pytest.importorskip("torch")
+    torch = optional("torch", "test-extras")
 
     class Captioner(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -152,8 +153,8 @@ def test_data_parallel_is_refused(model: Any) -> None:
 
 
 def test_processors_and_criteria_of_transformers_see_tensors(model: Any) -> None:
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    torch = optional("torch", "test-extras")
+    transformers = optional("transformers", "test-extras")
     seen: set[type] = set()
 
     class Favour(transformers.LogitsProcessor):  # type: ignore[misc, name-defined]

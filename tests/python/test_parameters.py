@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.extras import optional
 from tests.support.goldens import DATA, EXTRA, read_safetensors
 
 from internvl_native import AutoModel, bfloat16
@@ -188,7 +189,7 @@ def test_parts_have_the_dtype_of_the_model() -> None:
 
 
 def test_torch() -> None:
-    torch = pytest.importorskip("torch")
+    torch = optional("torch", "test-extras")
     model = AutoModel.from_pretrained(CHECKPOINT, torch_dtype="bfloat16")
     weight = model.mlp1[1].weight
     tensor = weight.cpu()
@@ -210,7 +211,7 @@ def test_torch() -> None:
 
 
 def test_torch_saves_a_state_dict(tmp_path: Any) -> None:
-    torch = pytest.importorskip("torch")
+    torch = optional("torch", "test-extras")
     model = AutoModel.from_pretrained(CHECKPOINT)
     torch.save(model.state_dict(), tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)

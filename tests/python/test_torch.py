@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.extras import optional
 from tests.support.goldens import DATA, read_json, read_safetensors
 
 import internvl_native
 
-torch = pytest.importorskip("torch")
+torch = optional("torch", "test-extras")
 
 CHECKPOINT = DATA / "ckpt_rmsnorm"
 CASE = next(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.extras import optional
 from tests.support.goldens import DATA, read_json, read_safetensors, write_safetensors
 
 from internvl_native import (
@@ -144,7 +145,7 @@ def test_misuse_is_named(chat: Any, call: Any, message: str) -> None:
 
 
 def test_torch(chat: Any) -> None:
-    torch = pytest.importorskip("torch")
+    torch = optional("torch", "test-extras")
     model = InternVisionModel.from_pretrained(CHAT, torch_dtype=torch.bfloat16)
     values = torch.from_numpy(pixels()).to(torch.bfloat16)
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
