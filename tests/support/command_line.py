@@ -17,11 +17,12 @@ COMMAND = [sys.executable, "-m", "internvl_native"]
 def environment(**variables: str) -> dict[str, str]:
     """This process's, without what changes the colours, and with these variables.
 
-    The package is found in any working directory.
+    The package is found in any working directory, and the servers of tests without a proxy.
     """
     inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     package = str(Path(internvl_native.__file__).parents[1])
-    return {**inherited, "TERM": "xterm-256color", "PYTHONPATH": package, **variables}
+    ours = {"TERM": "xterm-256color", "PYTHONPATH": package, "no_proxy": "127.0.0.1"}
+    return {**inherited, **ours, **variables}
 
 
 def run(
