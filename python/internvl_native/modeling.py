@@ -26,7 +26,7 @@ from internvl_native.generation.defaults import GenerationDefaults
 from internvl_native.language_model import InputEmbeddings, LanguageModel, OutputEmbeddings
 from internvl_native.pretrained_model import LoadedValue, PretrainedModel
 from internvl_native.streamers import ended_on_error
-from internvl_native.taps import Taps, recorders
+from internvl_native.taps import recorders
 from internvl_native.vision import InternVisionModel, Projector
 
 
@@ -295,23 +295,3 @@ class InternVLChatModel(PretrainedModel, ChatMethods):
                 "tokenizer.convert_tokens_to_ids('<IMG_CONTEXT>') first"
             )
         return self.img_context_token_id
-
-    def taps(self, *names: str) -> Taps:
-        """Records activations while a block runs.
-
-        ``with model.taps("vit.layer12", "llm.layer*") as taps: model.chat(...)`` keeps what the
-        model computes in this thread inside the block, in whichever calls. Nothing is copied that
-        was not asked for.
-
-        Args:
-            names: ``vit.embeddings``, ``vit.layer1``, ..., ``pixel_shuffle``, ``vit_embeds``,
-                ``llm.inputs_embeds``, ``llm.layer1``, ..., ``llm.norm``, or patterns of them with
-                ``*``, ``?`` and ``[...]``.
-
-        Returns:
-            :class:`Taps`, which says how the rows lie.
-
-        Raises:
-            ValueError: a name that is none of these; the error lists them all.
-        """
-        return Taps(self._engine, names)

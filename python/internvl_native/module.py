@@ -171,6 +171,14 @@ class Module(Placement):
             raise AttributeError(f"{name}: {_FIXED_WEIGHTS}")
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        if name in self._tree:
+            raise AttributeError(
+                f"{name}: the engine holds all parts; InternVisionModel.from_pretrained loads the "
+                "vision part alone"
+            )
+        super().__delattr__(name)
+
 
 class NumberedModules(Module):
     """Parts with numbers as names: ``torch.nn.ModuleList`` and ``torch.nn.Sequential``."""

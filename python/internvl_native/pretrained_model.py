@@ -19,6 +19,7 @@ from internvl_native.engine import Engine
 from internvl_native.module import Module
 from internvl_native.parameters import ModuleTree
 from internvl_native.peft_adapters import AdapterMethods
+from internvl_native.taps import Taps
 
 _Model = TypeVar("_Model", bound="PretrainedModel")
 
@@ -125,6 +126,26 @@ class PretrainedModel(Module, AdapterMethods):
     def backend(self) -> str:
         """Backend and instruction set, as ``"cpu/avx512bf16"``."""
         return self._core.backend
+
+    def taps(self, *names: str) -> Taps:
+        """Records activations while a block runs.
+
+        ``with model.taps("vit.layer12", "llm.layer*") as taps: model.chat(...)`` keeps what the
+        model computes in this thread inside the block, in whichever calls. Nothing is copied that
+        was not asked for.
+
+        Args:
+            names: ``vit.embeddings``, ``vit.layer1``, ..., ``pixel_shuffle``, ``vit_embeds``,
+                ``llm.inputs_embeds``, ``llm.layer1``, ..., ``llm.norm``, or patterns of them with
+                ``*``, ``?`` and ``[...]``.
+
+        Returns:
+            :class:`Taps`, which says how the rows lie.
+
+        Raises:
+            ValueError: a name that is none of these; the error lists them all.
+        """
+        return Taps(self._engine, names)
 
     @property
     def hf_device_map(self) -> dict[str, Any]:

@@ -154,3 +154,12 @@ def test_torch(chat: Any) -> None:
     assert output.pooler_output.dtype == torch.bfloat16
     features = chat.mlp1(torch.zeros(2, 16, 512))
     assert (features.dtype, tuple(features.shape)) == (torch.float32, (2, 16, 128))
+
+
+def test_taps_and_life_time(standalone: Path, chat: Any) -> None:
+    model = AutoModel.from_pretrained(standalone)
+    with model.taps("vit.layer1") as taps:
+        states = model(pixels(), output_hidden_states=True).hidden_states
+    np.testing.assert_array_equal(taps["vit.layer1"], states[1])
+    with pytest.raises(AttributeError, match=r"language_model: .*InternVisionModel\.from_pretr"):
+        del chat.language_model

@@ -280,3 +280,9 @@ def test_torch_missing(tokenizer: PreTrainedTokenizer, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match="use return_tensors='np'"):
         tokenizer("a", return_tensors="pt")
+
+
+def test_what_libraries_read_and_set(tokenizer: Any) -> None:
+    assert tokenizer.init_kwargs["tokenizer_class"] == "InternLM2Tokenizer"
+    assert tokenizer.sp_model_kwargs == {}
+    tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True

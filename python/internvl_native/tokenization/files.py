@@ -60,7 +60,7 @@ def tokenizer_arguments(folder: Path, overrides: dict[str, Any]) -> dict[str, An
         **arguments,
         "added_tokens_decoder": decoder,
         "vocab_file": str(folder / VOCABULARY),
-        "saved_config": saved,
+        "init_kwargs": saved,
     }
 
 
@@ -129,7 +129,7 @@ def write_tokenizer(tokenizer: Any, directory: Path, prefix: str | None) -> tupl
     """Write tokenizer_config.json and its companions; returns the paths of all files."""
     directory.mkdir(parents=True, exist_ok=True)
     stem = f"{prefix}-" if prefix else ""
-    config = dict(tokenizer.saved_config)
+    config = dict(tokenizer.init_kwargs)
     for name in config.keys() | tokenizer.SAVED_ATTRIBUTES:
         if hasattr(tokenizer, name):
             config[name] = getattr(tokenizer, name)

@@ -43,7 +43,7 @@ class PreTrainedTokenizer(Encoder):
         chat_template: str | None = None,
         model_input_names: list[str] | None = None,
         name_or_path: str = "",
-        saved_config: dict[str, Any] | None = None,
+        init_kwargs: dict[str, Any] | None = None,
         **special_tokens: Any,
     ) -> None:
         """Build a tokenizer from ``tokenizer.model``; keywords as in tokenizer_config.json.
@@ -66,7 +66,9 @@ class PreTrainedTokenizer(Encoder):
         self.chat_template = chat_template
         self.model_input_names = list(model_input_names or ("input_ids", "attention_mask"))
         self.name_or_path = name_or_path
-        self.saved_config = saved_config or {}
+        self.init_kwargs = init_kwargs or {}
+        self.sp_model_kwargs = sp_model_kwargs or {}
+        self.deprecation_warnings: dict[str, bool] = {}  # training libraries silence some in it
         super().__init__(
             load_sentencepiece(vocab_file, sp_model_kwargs, self._model_overrides()),
             {k: special_tokens[k] for k in SPECIAL_TOKENS_ATTRIBUTES if k in special_tokens},
