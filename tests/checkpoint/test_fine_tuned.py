@@ -74,7 +74,7 @@ def test_weights_elsewhere_are_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-100").mkdir()
     write_safetensors(tmp_path / "checkpoint-100" / "model.safetensors", chat_tensors())
     with pytest.raises(
-        CheckpointError, match=r"got neither, but checkpoint-100.model\.safetensors"
+        CheckpointError, match=r"but checkpoint-100.model\.safetensors"
     ):
         open_checkpoint(tmp_path)
 
