@@ -43,17 +43,105 @@ def tile_counts(num_patches_list: Any, tiles: int | None) -> list[int]:
     return counts
 
 
-def check_questions(questions: Any, counts: list[int]) -> None:
-    """TypeError for what is no list, IndexError or ValueError if it does not fit ``counts``."""
-    is_sequence = hasattr(questions, "__getitem__") and hasattr(questions, "__len__")
-    if not is_sequence or isinstance(questions, (str, bytes)):  # a data set's column is one, too
+def image_counts(num_patches_list: Any, questions: int, tiles: int | None) -> list[list[int]]:
+    """The tiles of each image of each question, from a list of lists, or of numbers for questions
+    of one image; None without pixels is no image anywhere.
+
+    TypeError for what is no such list; ValueError, naming the question, for wrong numbers.
+    """
+    if num_patches_list is None and tiles is None:
+        return [[] for _ in range(questions)]
+    if not _is_sequence(num_patches_list):
+        raise TypeError(
+            "num_patches_list: expected a list with the numbers of tiles of each question's "
+            f"images, got {num_patches_list!r:.100}"
+        )
+    if len(num_patches_list) != questions:
+        raise ValueError(
+            f"num_patches_list: expected an entry for each of {questions} questions, "
+            f"got {len(num_patches_list)}"
+        )
+    counts = []
+    for index, entry in enumerate(num_patches_list):
+        numbers = entry if _is_sequence(entry) else [entry]
+        counts.append([integer(f"num_patches_list[{index}]", number) for number in numbers])
+        if any(number < 0 for number in counts[-1]):
+            raise ValueError(
+                f"num_patches_list[{index}]: expected no negative numbers, got {counts[-1]}"
+            )
+    total = sum(map(sum, counts))
+    if total != (tiles or 0):
+        raise ValueError(
+            f"num_patches_list: {counts!s:.100} adds up to {total} tiles, "
+            f"but pixel_values holds {tiles or 0}"
+        )
+    return counts
+
+
+def check_tags(index: int, tags: int, images: int) -> None:
+    """ValueError unless question ``index`` has as many ``<image>`` as images."""
+    if tags != images:
+        raise ValueError(
+            f"questions[{index}]: {tags} <image> in the question and its history, "
+            f"but num_patches_list[{index}] has {images} images"
+        )
+
+
+def histories(history: Any, questions: int) -> list[Any]:
+    """A history for each question: None, or a list as ``check_history`` wants it.
+
+    TypeError or ValueError for anything else, and for one list that stands in several places.
+    """
+    if history is None:
+        return [None] * questions
+    if not _is_sequence(history) or len(history) != questions:
+        got = f"{len(history)} of them" if _is_sequence(history) else type(history).__name__
+        raise ValueError(
+            f"history: expected a list of {questions} histories, one a question (None for none), "
+            f"got {got}"
+        )
+    for index, turns in enumerate(history):
+        if turns is None:
+            continue
+        try:
+            check_history(turns)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"history[{index}]: {error}") from None
+        if any(turns is other for other in history[:index]):
+            raise ValueError(
+                f"history[{index}]: is the same list as an earlier one; give each question its own"
+            )
+    return list(history)
+
+
+def _is_sequence(value: Any) -> bool:
+    """Also a data set's column and an array."""
+    indexable = hasattr(value, "__getitem__") and hasattr(value, "__len__")
+    return indexable and not isinstance(value, (str, bytes, dict))
+
+
+def is_nested(num_patches_list: Any) -> bool:
+    """Whether it holds lists and not numbers."""
+    return _is_sequence(num_patches_list) and any(map(_is_sequence, num_patches_list))
+
+
+def check_questions(questions: Any) -> None:
+    """TypeError for what is no list of str, ValueError for an empty one."""
+    if not _is_sequence(questions):
         raise TypeError(f"questions: expected a list of str, got {type(questions).__name__}")
     for question in questions:
         text("questions", question)
+    if len(questions) == 0:
+        raise ValueError("questions: expected at least one question and its num_patches_list")
+
+
+def check_entries(counts: list[int], questions: Any) -> None:
+    """IndexError for more entries of num_patches_list than questions, ValueError for none; fewer
+    leave questions out, as in the reference."""
     if len(counts) > len(questions):
         raise IndexError(f"num_patches_list: {len(counts)} entries for {len(questions)} questions")
     if not counts:
-        raise ValueError("questions: expected at least one question and its num_patches_list")
+        raise ValueError("num_patches_list: expected an entry for each question, got none")
 
 
 def check_tokenizer(tokenizer: Any) -> None:

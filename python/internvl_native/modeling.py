@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from internvl_native import _core, arrays, html
+from internvl_native.batch_chat import BatchChatMethods
 from internvl_native.chat import ChatMethods
 from internvl_native.configuration import InternVLChatConfig
 from internvl_native.conversation import get_conv_template
@@ -30,7 +31,7 @@ from internvl_native.taps import recorders
 from internvl_native.vision import InternVisionModel, Projector
 
 
-class InternVLChatModel(PretrainedModel, ChatMethods):
+class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
     """An InternVL-Chat checkpoint on the native engine.
 
     Made by :meth:`from_pretrained`. One model may be used by any number of threads at once.

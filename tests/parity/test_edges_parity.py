@@ -11,8 +11,13 @@ from tests.support.implementation import Implementation, Models
 
 # Its prompts were not recorded; tests/data/extra has the case with known ones.
 UNRECORDED = "generate right padding"
-# What the reference refuses and this package takes: pixels come in any float dtype, from numpy too.
-ACCEPTED = {"bf16 pixels into float32 weights", "numpy pixels"}
+# What the reference refuses and this package takes: pixels come in any float dtype, from numpy too,
+# and batches have histories.
+ACCEPTED = {
+    "bf16 pixels into float32 weights",
+    "numpy pixels",
+    "batch_chat return_history",
+}
 ERRORS = (ValueError, TypeError, IndexError, NotImplementedError)
 
 CASES = {
