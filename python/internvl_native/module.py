@@ -38,6 +38,7 @@ ABSENT = {
     "load_adapter": "the model itself has load_adapter",
     "wrap_backbone_lora": _NO_ADAPTERS,
     "wrap_llm_lora": _NO_ADAPTERS,
+    "double": "arithmetic is in float32, bfloat16 or float16",
     "push_to_hub": "upload a folder that save_pretrained wrote, with huggingface_hub",
     "share_memory": "threads share a model; a process loads its own, from the same mapped files",
     "_replicate_for_data_parallel": "one model uses all cores and may serve any number of threads: "

@@ -148,6 +148,12 @@ class PretrainedModel(Module, AdapterMethods):
         return Taps(self._engine, names)
 
     @property
+    def base_model(self) -> Module:
+        """The language model of a chat model, a vision tower itself."""
+        base: Module = getattr(self, self.base_model_prefix, self)
+        return base
+
+    @property
     def hf_device_map(self) -> dict[str, Any]:
         """All of the model is in one place, whatever ``device_map`` was given."""
         return {"": self.device}

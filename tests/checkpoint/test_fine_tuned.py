@@ -73,9 +73,7 @@ def test_an_index_without_metadata_and_tensors_of_no_use(
 def test_weights_elsewhere_are_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-100").mkdir()
     write_safetensors(tmp_path / "checkpoint-100" / "model.safetensors", chat_tensors())
-    with pytest.raises(
-        CheckpointError, match=r"but checkpoint-100.model\.safetensors"
-    ):
+    with pytest.raises(CheckpointError, match=r"but checkpoint-100.model\.safetensors"):
         open_checkpoint(tmp_path)
 
 

@@ -35,6 +35,8 @@ def test_what_harnesses_read_and_call(model: Any) -> None:
     ):  # fmt: skip
         assert getattr(model, flag) is False
     assert "InternVisionModel" in model._no_split_modules
+    assert model.base_model is model.language_model
+    assert model.vision_model.base_model is model.vision_model
     assert model.train(False) is model
     for call in (model.tie_weights, model.zero_grad, model.gradient_checkpointing_disable):
         assert call() is None
