@@ -148,7 +148,7 @@ class InternVLChatConfig(PretrainedConfig):
 
     @property
     def downsample_factor(self) -> int:
-        """1 / downsample_ratio: the side of the squares of patches that become one token."""
+        """The side of the squares of patches that become one token, 1 / downsample_ratio."""
         return int(1 / self.downsample_ratio)
 
     def _default_dict(self) -> dict[str, Any]:

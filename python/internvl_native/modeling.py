@@ -42,7 +42,9 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
         num_image_token: tokens that one tile becomes.
         img_context_token_id: id of ``<IMG_CONTEXT>``; set by ``chat`` and ``batch_chat``, and by
             the caller of ``generate``.
-        select_layer, downsample_ratio, ps_version: the values that the model was loaded with.
+        select_layer: as the model was loaded, not settable.
+        downsample_ratio: as the model was loaded, not settable.
+        ps_version: as the model was loaded, not settable.
     """
 
     config: InternVLChatConfig
@@ -93,13 +95,13 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
 
     @cached_property
     def vision_model(self) -> InternVisionModel:
-        """The vision tower by itself: ``model.vision_model(pixel_values).last_hidden_state``."""
+        """The vision tower by itself, as in ``model.vision_model(pixel_values).pooler_output``."""
         tree: Any = self._tree["vision_model"]
         return InternVisionModel(self.config.vision_config, self._engine, tree)
 
     @cached_property
     def mlp1(self) -> Projector:
-        """What follows the pixel shuffle: ``model.mlp1(vit_embeds)``."""
+        """What follows the pixel shuffle, as in ``model.mlp1(vit_embeds)``."""
         tree: Any = self._tree["mlp1"]
         return Projector(self._engine, tree)
 
@@ -129,7 +131,7 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
 
     @cached_property
     def language_model(self) -> LanguageModel:
-        """The decoder by itself: ``model.language_model(inputs_embeds=...).logits``."""
+        """The decoder by itself, as in ``model.language_model(inputs_embeds=...).logits``."""
         tree: Any = self._tree["language_model"]
         return LanguageModel(self.config, self._engine, tree)
 

@@ -27,13 +27,13 @@ class Placement:
 
     @property
     def dtype(self) -> Any:
-        """dtype of the weights: a ``torch.dtype`` where torch is loaded, else numpy's
+        """The weights' dtype, a ``torch.dtype`` where torch is loaded, else numpy's
         (bfloat16, which numpy lacks, as the string)."""
         return arrays.public_dtype(self._engine.core.dtype)
 
     @property
     def device(self) -> Any:
-        """Where the model computes: the CPU."""
+        """The CPU, where the model computes."""
         return arrays.cpu_device()
 
     def eval(self: _Placed) -> _Placed:
