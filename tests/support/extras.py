@@ -9,5 +9,6 @@ import pytest
 
 def optional(module: str, extra: str) -> Any:
     """The module; skips the test, or the file, where the extra that brings it is not installed."""
+    __tracebackhide__ = True
     reason = f"needs the extra [{extra}]: pip install 'internvl-native[{extra}]', or make extras"
     return pytest.importorskip(module, reason=reason)
