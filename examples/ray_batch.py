@@ -26,9 +26,10 @@ SUFFIXES = ["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"]
 class Describer:
     """Answers a batch of image files; an actor of its own on each worker."""
 
-    def __init__(self, checkpoint: str, question: str, max_num: int, max_new_tokens: int) -> None:
-        cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
-        set_num_threads(int(cpus))
+    def __init__(
+        self, checkpoint: str, question: str, max_num: int, max_new_tokens: int, threads: int
+    ) -> None:
+        set_num_threads(threads)
         self.model = AutoModel.from_pretrained(checkpoint, torch_dtype="bfloat16").eval()
         self.tokenizer = AutoTokenizer.from_pretrained(checkpoint)
         self.question = "<image>\n" + question
@@ -82,6 +83,7 @@ def main() -> None:
             arguments.question,
             arguments.max_num,
             arguments.max_new_tokens,
+            arguments.cpus,
         ),
         batch_size=arguments.batch_size,
         compute=ray.data.ActorPoolStrategy(size=arguments.workers),

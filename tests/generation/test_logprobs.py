@@ -36,7 +36,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
 
 def log_softmax(row: np.ndarray) -> np.ndarray:
     exact = row.astype(np.float64)
-    return exact - np.log(np.exp(exact).sum())
+    return np.asarray(exact - np.log(np.exp(exact).sum()))
 
 
 def expected(prompt: int, tokens: list[int]) -> np.ndarray:
