@@ -523,7 +523,8 @@ def build_app(service: Service, max_concurrent: int = 4) -> FastAPI:
     @app.exception_handler(RequestValidationError)
     def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        param = ".".join(map(str, first["loc"][1:])) or None
+        is_json = first["type"] != "json_invalid"  # otherwise loc is a position in the text
+        param = ".".join(map(str, first["loc"][1:])) if is_json else None
         return ApiError(f"{param or 'body'}: {first['msg']}", param=param).response()
 
     @app.exception_handler(HTTPException)

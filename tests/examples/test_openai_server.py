@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -317,6 +320,18 @@ def test_errors_name_the_parameter(
 def test_unknown_path(client: Any) -> None:
     with pytest.raises(openai.NotFoundError):
         client.embeddings.create(model="ckpt_rmsnorm", input="x")
+
+
+def test_a_body_that_is_no_json(base_url: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{base_url}/chat/completions", b"{", headers)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    with caught.value as response:
+        error = json.load(response)["error"]
+        assert response.code == 400
+    assert error["param"] is None
+    assert "JSON" in error["message"]
 
 
 @pytest.fixture
