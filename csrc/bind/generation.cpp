@@ -232,6 +232,7 @@ void bind_config(py::module_& module) {
       .def_readwrite("do_sample", &Config::do_sample)
       .def_readwrite("num_return_sequences", &Config::num_return_sequences)
       .def_readwrite("seed", &Config::seed)
+      .def_readwrite("prompt_ids", &Config::prompt_ids)
       .def_readwrite("bos_token_id", &Config::bos_token_id)
       .def_readwrite("pad_token_id", &Config::pad_token_id)
       .def_readwrite("eos_token_id", &Config::eos_token_id)

@@ -7,11 +7,6 @@
 #include "generation/decoding.h"
 
 namespace internvl {
-namespace {
-
-constexpr std::int64_t kPromptLength = 1;  // sequences start with one token
-
-}  // namespace
 
 double BeamHypotheses::normalized(double sum_logprobs, std::int64_t length) const {
   return sum_logprobs / std::pow(static_cast<double>(length), config_.length_penalty);
@@ -37,9 +32,9 @@ bool BeamHypotheses::is_done(float best_sum_logprobs, std::int64_t length) const
   if (!never && *config_.early_stopping) return true;
   std::int64_t best_length = length;
   if (never && config_.length_penalty > 0.0) {
-    best_length = config_.max_length - kPromptLength;
-    check(best_length > 0, "early_stopping='never' needs max_length > ", kPromptLength, ", got ",
-          config_.max_length, ".");
+    best_length = config_.max_length - config_.prompt_length();
+    check(best_length > 0, "early_stopping='never' needs max_length > ", config_.prompt_length(),
+          ", got ", config_.max_length, ".");
   }
   return worst_score_ >= normalized(best_sum_logprobs, best_length);
 }
@@ -56,7 +51,8 @@ NextBeams BeamScorer::process(
     std::int64_t group, const std::vector<Beam>& beams,
     const std::vector<std::vector<Candidate>>& candidates, std::int64_t vocab_size,
     const std::function<float(std::int64_t row, std::int64_t token)>& logprob) {
-  const auto length = static_cast<std::int64_t>(beams.front().tokens.size()) + 1 - kPromptLength;
+  const auto length =
+      static_cast<std::int64_t>(beams.front().tokens.size()) + 1 - config_.prompt_length();
   NextBeams next;
   for (std::int64_t prompt = 0; prompt < prompts_; ++prompt) {
     BeamHypotheses& hypotheses = hypotheses_[prompt * groups_ + group];
@@ -103,7 +99,8 @@ bool BeamScorer::all_done() const {
 void BeamScorer::finalize(const std::vector<Beam>& beams, const std::vector<float>& beam_scores,
                           GenerationOutput& output) {
   using Hypothesis = BeamHypotheses::Hypothesis;
-  const auto length = static_cast<std::int64_t>(beams.front().tokens.size()) - kPromptLength;
+  const auto length =
+      static_cast<std::int64_t>(beams.front().tokens.size()) - config_.prompt_length();
   for (std::size_t i = 0; i < hypotheses_.size(); ++i) {
     if (done_[i]) continue;
     for (std::size_t row = i * group_size_; row < (i + 1) * group_size_; ++row) {

@@ -35,6 +35,12 @@ void Decoding::start(std::int64_t rows_per_prompt, SequenceModel::KeepHidden kee
   }
   set_logits(std::move(first));
   sequences.assign(logits.rows, {config.bos_token_id});
+  if (!config.prompt_ids.empty()) {
+    check(static_cast<std::int64_t>(config.prompt_ids.size()) == prompts, "prompt_ids: expected ",
+          prompts, " prompts, got ", config.prompt_ids.size());
+    for (std::int64_t r = 0; r < logits.rows; ++r)
+      sequences[r] = config.prompt_ids[r / rows_per_prompt];
+  }
   logprobs.assign(logits.rows, {});
   finished_.assign(logits.rows, false);
 }

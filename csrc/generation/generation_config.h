@@ -20,10 +20,11 @@ struct GenerationConfig {
   std::int64_t num_return_sequences = 1;
   std::uint64_t seed = 0;
 
-  std::int64_t bos_token_id = 1;                              ///< every sequence begins with it
-  std::int64_t pad_token_id = 2;                              ///< what finished rows of a batch get
-  Sequence eos_token_id;                                      ///< each of them ends a sequence
-  std::int64_t max_length = 20;                               ///< tokens, the first one included
+  Sequences prompt_ids;  ///< of equal length, what sequences begin with; none: bos_token_id
+  std::int64_t bos_token_id = 1;  ///< what prompts of embeddings begin with
+  std::int64_t pad_token_id = 2;  ///< what finished rows of a batch get
+  Sequence eos_token_id;          ///< each of them ends a sequence
+  std::int64_t max_length = 20;   ///< tokens, the first one included
   double max_time = std::numeric_limits<double>::infinity();  ///< seconds
 
   // Beam search, if there are several beams.
@@ -67,6 +68,10 @@ struct GenerationConfig {
   bool output_logits = false;
   bool output_hidden_states = false;
   bool output_logprobs = false;
+
+  std::int64_t prompt_length() const {
+    return prompt_ids.empty() ? 1 : static_cast<std::int64_t>(prompt_ids.front().size());
+  }
 
   bool is_eos(std::int64_t token) const {
     return std::find(eos_token_id.begin(), eos_token_id.end(), token) != eos_token_id.end();

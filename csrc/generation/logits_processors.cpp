@@ -171,7 +171,7 @@ LogitsProcessors make_logits_processors(const GenerationConfig& config,
   }
   if (config.min_length > 0) list.push_back(suppress_while_shorter(config.min_length, eos));
   if (config.min_new_tokens > 0) {
-    list.push_back(suppress_while_shorter(config.min_new_tokens + 1, eos));
+    list.push_back(suppress_while_shorter(config.prompt_length() + config.min_new_tokens, eos));
   }
   if (custom.allowed_tokens) {
     list.push_back(allow_only(custom.allowed_tokens, config.num_beams / config.num_beam_groups));
@@ -182,7 +182,7 @@ LogitsProcessors make_logits_processors(const GenerationConfig& config,
   }
   if (config.remove_invalid_values) list.push_back(remove_invalid_values());
   if (const auto& decay = config.exponential_decay_length_penalty) {
-    list.push_back(exponential_decay(decay->first + 1, decay->second, eos));
+    list.push_back(exponential_decay(config.prompt_length() + decay->first, decay->second, eos));
   }
   if (!config.suppress_tokens.empty()) list.push_back(suppress(config.suppress_tokens));
   if (!config.begin_suppress_tokens.empty()) {

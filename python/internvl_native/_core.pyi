@@ -70,6 +70,7 @@ class GenerationConfig(metaclass=type):
     do_sample: bool
     num_return_sequences: int
     seed: int
+    prompt_ids: list[list[int]]
     bos_token_id: int
     pad_token_id: int
     eos_token_id: list[int]

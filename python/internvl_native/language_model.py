@@ -8,11 +8,14 @@ import numpy as np
 
 from internvl_native import arrays
 from internvl_native.configuration import InternVLChatConfig
-from internvl_native.decoder_inputs import DecoderInputs, check_ids
+from internvl_native.decoder_inputs import DecoderInputs, check_ids, generation_positions
 from internvl_native.engine import Engine
 from internvl_native.forward import ForwardOptions, run_forward
+from internvl_native.generation import prepare_generation
 from internvl_native.module import Module
 from internvl_native.parameters import ModuleTree
+from internvl_native.streamers import ended_on_error
+from internvl_native.taps import recorders
 
 
 class InputEmbeddings(Module):
@@ -151,6 +154,57 @@ class LanguageModel(Module):
         return run_forward(self._engine, self.config, inputs, options, as_torch=as_torch)
 
     __call__ = forward
+
+    def generate(
+        self,
+        inputs: Any = None,
+        generation_config: Any = None,
+        *,
+        input_ids: Any = None,
+        inputs_embeds: Any = None,
+        attention_mask: Any = None,
+        **generate_kwargs: Any,
+    ) -> Any:
+        """Generates from ids or embeddings.
+
+        Args:
+            inputs, input_ids: (batch, length), two names of the same; or
+            inputs_embeds: (batch, length, hidden_size).
+            generation_config: a ``GenerationConfig`` whose values replace the model's defaults.
+            attention_mask: (batch, length), 0 for padding; all ones if left out.
+            generate_kwargs: what transformers' ``generate`` takes.
+
+        Returns:
+            (batch, length) ids, or an output object with ``return_dict_in_generate=True``: the
+            prompt's ids and the new ones, or, after embeddings, ``<s>`` and the new ones. torch
+            tensors if a tensor came, else numpy arrays.
+
+        Raises:
+            ValueError, TypeError, IndexError: naming the argument.
+            NotImplementedError: an option of transformers that the engine lacks.
+        """
+        with ended_on_error(generate_kwargs.get("streamer")):
+            if inputs is not None and input_ids is not None:
+                raise ValueError("inputs, input_ids: two names of the same, got both")
+            ids = input_ids if inputs is None else inputs
+            prompts = self._inputs(ids, inputs_embeds)
+            mask = arrays.mask_array(attention_mask, prompts.shape)
+            if mask.shape != prompts.shape:
+                raise ValueError(
+                    f"attention_mask: expected shape {prompts.shape}, got {mask.shape}"
+                )
+        plan = prepare_generation(
+            generate_kwargs,
+            model_config=self.config,
+            generation_config=generation_config,
+            prompt_ids=() if ids is None else prompts.ids.tolist(),
+        )
+        return plan.run(
+            lambda: prompts.session(
+                self._engine.core, mask, generation_positions(mask), recorders(self._engine)
+            ),
+            torch_tensors=any(map(arrays.is_torch, (ids, inputs_embeds))),
+        )
 
     def _inputs(self, input_ids: Any, inputs_embeds: Any) -> DecoderInputs:
         if (input_ids is None) == (inputs_embeds is None):

@@ -11,11 +11,14 @@ How a model calls it::
   replaces the model's defaults, those of ``llm_config``.
 - ``model_config``: the language model's config (mapping or object) with ``vocab_size`` and the
   special tokens.
+- ``prompt_ids``: where the prompts are tokens and not embeddings, their ids, which sequences begin
+  with.
 - ``open_model()`` returns a ``_core.SequenceModel`` with its prompts set, not yet prefilled.
 
 ``prepare_generation`` raises ValueError, TypeError or NotImplementedError for everything that can
 be wrong with the parameters, before any arithmetic; a streamer's ``end()`` is called in any case.
-The result is an array of sequences (rows, length), int64, that begin with ``bos_token_id``, or
+The result is an array of sequences (rows, length), int64, that begin with ``bos_token_id`` (or
+``prompt_ids``), or
 with ``return_dict_in_generate`` an object of class ``GenerateDecoderOnlyOutput`` or
 ``GenerateBeamDecoderOnlyOutput``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,8 +58,8 @@ class GenerationPlan:
                     f"have {model.vocab_size()}"
                 )
             if self._streamer is not None:
-                prompt = np.full((model.batch_size(), 1), self._core.bos_token_id, dtype=np.int64)
-                self._streamer.put(as_loaded(prompt))
+                start = self._core.prompt_ids or [[self._core.bos_token_id]] * model.batch_size()
+                self._streamer.put(as_loaded(np.asarray(start, np.int64)))
             raw = _core.generate(
                 model,
                 self._core,
@@ -140,7 +140,11 @@ class GenerationPlan:
 
 
 def prepare_generation(
-    kwargs: Mapping[str, Any], *, model_config: Any, generation_config: Any = None
+    kwargs: Mapping[str, Any],
+    *,
+    model_config: Any,
+    generation_config: Any = None,
+    prompt_ids: Sequence[list[int]] = (),
 ) -> GenerationPlan:
     """Checks the keywords of ``language_model.generate``; see the package's documentation."""
     streamer = kwargs.get("streamer")
@@ -160,7 +164,7 @@ def prepare_generation(
                     "is set to 1."
                 )
         vocab_size = _vocab_size(model_config)
-        core = build_core_config(config, defaults, vocab_size)
+        core = build_core_config(config, defaults, vocab_size, prompt_ids)
         return GenerationPlan(core, vocab_size, bool(config.return_dict_in_generate), arguments)
 
 

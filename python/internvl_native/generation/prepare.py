@@ -7,7 +7,7 @@ Checks happen in the order and, where it has them, with the messages of transfor
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from internvl_native import _core
@@ -44,15 +44,27 @@ def resolve_config(
 
 
 def build_core_config(
-    config: GenerationConfig, defaults: GenerationConfig, vocab_size: int
+    config: GenerationConfig,
+    defaults: GenerationConfig,
+    vocab_size: int,
+    prompt_ids: Sequence[list[int]] = (),
 ) -> _core.GenerationConfig:
-    """The engine's configuration for a model with these defaults."""
+    """The engine's configuration for a model with these defaults.
+
+    ``prompt_ids``: rows of equal length, in the vocabulary, that sequences begin with; none for
+    prompts of embeddings, whose sequences begin with ``bos_token_id``.
+    """
     core = _core.GenerationConfig()
-    if config.bos_token_id is None:
+    if prompt_ids:
+        core.prompt_ids = list(prompt_ids)
+    elif config.bos_token_id is None:
         raise ValueError("`bos_token_id` has to be defined when no `input_ids` are provided.")
-    core.bos_token_id = integer("bos_token_id", config.bos_token_id)
+    else:
+        core.bos_token_id = integer("bos_token_id", config.bos_token_id)
+    prompt_length = len(prompt_ids[0]) if prompt_ids else 1
+    core.begin_index = prompt_length
     _set_special_tokens(core, config, defaults)
-    _set_lengths(core, config)
+    _set_lengths(core, config, prompt_length)
     _set_search(core, config)
     processors.set_processors(core, config, vocab_size)
     if config.max_time is not None:
@@ -141,9 +153,11 @@ def _set_special_tokens(
     core.pad_token_id = 0 if pad is None else integer("pad_token_id", pad)
 
 
-def _set_lengths(core: _core.GenerationConfig, config: GenerationConfig) -> None:
+def _set_lengths(
+    core: _core.GenerationConfig, config: GenerationConfig, prompt_length: int
+) -> None:
     if config.max_new_tokens is not None:
-        length = 1 + _length("max_new_tokens", config.max_new_tokens)
+        length = prompt_length + _length("max_new_tokens", config.max_new_tokens)
     else:
         length = _length("max_length", config.max_length)
     core.max_length = length

@@ -179,7 +179,7 @@ def _set_forced_and_suppressed(
     if config.forced_bos_token_id is not None:
         token = integer("forced_bos_token_id", config.forced_bos_token_id)
         core.forced_bos_token_id = resolve_token("forced_bos_token_id", token, vocab_size)
-        core.begin_index = 2
+        core.begin_index = max(2, core.begin_index)
     core.forced_eos_token_id = resolve_tokens(
         "forced_eos_token_id", config.forced_eos_token_id, vocab_size
     )
