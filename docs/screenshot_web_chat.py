@@ -35,7 +35,7 @@ def main() -> None:
         page.ask("And what colour is it?")
         page.wait_for_answers(2)
         page.page.screenshot(path=arguments.output, animations="disabled")
-    chat.close()
+    chat.close(verbose=False)
 
 
 if __name__ == "__main__":

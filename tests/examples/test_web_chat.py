@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.support.browser import STOP_BUTTON, ChatPage, chromium, open_browser
 from tests.support.extras import optional
 from tests.support.goldens import DATA
@@ -73,7 +77,7 @@ def url(model: Any, tokenizer: Any) -> Iterator[str]:
     chat = web_chat.build_chat(model, tokenizer, max_num=2, **CONFIG)
     _, url, _ = chat.launch(prevent_thread_lock=True, quiet=True)
     yield url
-    chat.close()
+    chat.close(verbose=False)
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +161,17 @@ def test_several_users(browser: Any, url: str, model: Any, tokenizer: Any) -> No
     assert answers == [[model.chat(tokenizer, None, q, dict(CONFIG))] for q in questions]
 
 
-def test_an_unreadable_image_is_reported(browser: Any, url: str, tmp_path: Any) -> None:
+def test_an_unreadable_image_is_reported(browser: Any, url: str, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"not an image")
     page = ChatPage(browser, url)
     page.ask("What is this?", [tmp_path / "broken.png"])
     page.page.wait_for_selector("text=This image cannot be read")
+
+
+def test_screenshot(tmp_path: Path) -> None:
+    output = tmp_path / "web_chat.png"
+    command = [sys.executable, "-m", "docs.screenshot_web_chat", "--output", str(output)]
+    subprocess.run(command, check=True, cwd=DATA.parents[1], timeout=300)
+    assert output.stat().st_size < 300_000
+    with Image.open(output) as image:
+        assert image.size == (900, 1060)
