@@ -146,8 +146,8 @@ def integer_array(value: Any, name: str) -> npt.NDArray[np.int64]:
 
 
 def mask_array(value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """An attention mask of ones and zeros; floats are fine, as in the reference. None is all ones
-    of ``shape``."""
+    """An attention mask of this shape, of ones and zeros; floats are fine, as in the reference.
+    None is all ones."""
     if value is None:
         return np.ones(shape, np.uint8)
     if is_torch(value):
@@ -158,6 +158,8 @@ def mask_array(value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         raise ValueError("attention_mask: expected rows of one length") from error
     if array.dtype.kind not in "iubf" or not np.isin(array, (0, 1)).all():
         raise ValueError(f"attention_mask: expected ones and zeros, got {value!r:.200}")
+    if array.shape != shape:
+        raise ValueError(f"attention_mask: expected shape {shape}, got {array.shape}")
     return array.astype(np.uint8)
 
 

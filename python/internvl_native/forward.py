@@ -160,12 +160,8 @@ def _mask(
     seen = np.empty((inputs.shape[0], 0), np.uint8) if past is None else past._attention_mask
     if attention_mask is None:
         return np.hstack([seen, np.ones(inputs.shape, np.uint8)])
-    start, expected = seen.shape[1], (inputs.shape[0], seen.shape[1] + inputs.shape[1])
-    mask = arrays.mask_array(attention_mask, expected)
-    if mask.shape != expected:
-        raise ValueError(
-            f"attention_mask: expected shape {expected}, cached tokens included, got {mask.shape}"
-        )
+    start = seen.shape[1]
+    mask = arrays.mask_array(attention_mask, (inputs.shape[0], start + inputs.shape[1]))
     if not np.array_equal(mask[:, :start], seen):
         raise ValueError(
             "attention_mask: expected the mask that the cached tokens came with in front, got "

@@ -189,10 +189,6 @@ class LanguageModel(Module):
             ids = input_ids if inputs is None else inputs
             prompts = self._inputs(ids, inputs_embeds)
             mask = arrays.mask_array(attention_mask, prompts.shape)
-            if mask.shape != prompts.shape:
-                raise ValueError(
-                    f"attention_mask: expected shape {prompts.shape}, got {mask.shape}"
-                )
         plan = prepare_generation(
             generate_kwargs,
             model_config=self.config,
