@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from internvl_native import arrays
 from internvl_native.checkpoint.resolve import resolve_checkpoint
 from internvl_native.image_source import pil_pixels
+from internvl_native.image_steps import HeightWidthChannels, process
 from internvl_native.json_file import read_json_object
 from internvl_native.tokenization.batch_encoding import BatchEncoding
 
@@ -26,7 +26,6 @@ PREPROCESSOR_CONFIG = "preprocessor_config.json"
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 _FORMATS = ("channels_first", "channels_last")
-_HeightWidthChannels = npt.NDArray[Any]
 
 
 class BatchFeature(BatchEncoding):
@@ -129,7 +128,7 @@ class CLIPImageProcessor:
         values = []
         for image in _image_list(images):
             pixels = _pixels(image, input_data_format, settings["do_convert_rgb"])
-            values.append(np.ascontiguousarray(_process(pixels, settings).transpose(order)))
+            values.append(np.ascontiguousarray(process(pixels, settings).transpose(order)))
         if return_tensors is None:
             return BatchFeature({"pixel_values": values})
         shapes = sorted({array.shape for array in values})
@@ -261,9 +260,7 @@ def _image_list(images: Any) -> list[Any]:
     )
 
 
-def _pixels(
-    image: Any, input_data_format: str | None, do_convert_rgb: bool
-) -> _HeightWidthChannels:
+def _pixels(image: Any, input_data_format: str | None, do_convert_rgb: bool) -> HeightWidthChannels:
     if isinstance(image, Image.Image):
         pixels = pil_pixels(image) if do_convert_rgb else np.asarray(image)
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
@@ -286,75 +283,3 @@ def _pixels(
             "input_data_format says which axis they are"
         )
     return image.transpose(1, 2, 0) if first else image
-
-
-# ---- the steps
-
-
-def _process(pixels: _HeightWidthChannels, settings: dict[str, Any]) -> _HeightWidthChannels:
-    if settings["do_resize"]:
-        size = _output_size(pixels.shape, settings["size"])
-        pixels = _resize(pixels, size, settings["resample"])
-    if settings["do_center_crop"]:
-        pixels = _center_crop(pixels, settings["crop_size"])
-    if settings["do_rescale"]:  # in float64 for integers, rounded once
-        pixels = (pixels * settings["rescale_factor"]).astype(np.float32)
-    if settings["do_normalize"]:
-        if pixels.dtype.kind != "f":
-            pixels = pixels.astype(np.float32)
-        mean, std = (
-            _statistics(name, settings[name], pixels) for name in ("image_mean", "image_std")
-        )
-        pixels = (pixels - mean) / std
-    return pixels
-
-
-def _output_size(shape: tuple[int, ...], size: dict[str, int]) -> tuple[int, int]:
-    if "shortest_edge" not in size:
-        return size["height"], size["width"]
-    height, width = shape[:2]
-    edge = size["shortest_edge"]
-    longest = int(edge * max(height, width) / min(height, width))
-    return (longest, edge) if width <= height else (edge, longest)
-
-
-def _resize(
-    pixels: _HeightWidthChannels, size: tuple[int, int], resample: int
-) -> _HeightWidthChannels:
-    scaled = pixels.dtype != np.uint8 and not np.array_equal(pixels, np.trunc(pixels))
-    lowest, highest = pixels.min(), pixels.max()
-    if lowest < 0 or highest > (1 if scaled else 255):
-        bound = "1 (they are no integers)" if scaled else "255"
-        raise ValueError(
-            f"images: expected values from 0 to {bound}, got {lowest} to {highest}; "
-            "do_resize=False leaves them as they are"
-        )
-    whole = (pixels * 255).astype(np.float32) if scaled else pixels
-    whole = whole.astype(np.uint8)
-    image = Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else np.ascontiguousarray(whole))
-    resized = np.asarray(image.resize((size[1], size[0]), resample=Image.Resampling(resample)))
-    resized = resized.reshape(*size, pixels.shape[2])
-    return (resized * (1 / 255)).astype(np.float32) if scaled else resized
-
-
-def _center_crop(pixels: _HeightWidthChannels, crop: dict[str, int]) -> _HeightWidthChannels:
-    pads, window = [], []
-    for have, want in zip(pixels.shape, (crop["height"], crop["width"])):
-        lacking = max(0, want - have)
-        before = lacking // 2
-        # Where an odd number is lacking, the reference's floor loses the last row or column.
-        start = (have - want) // 2 + before
-        pads.append((before, lacking - before))
-        window.append(slice(max(0, start), start + want))
-    return np.pad(pixels, [*pads, (0, 0)])[tuple(window)]
-
-
-def _statistics(name: str, value: Any, pixels: _HeightWidthChannels) -> npt.NDArray[Any]:
-    channels = pixels.shape[2]
-    if isinstance(value, Iterable):
-        value = list(value)
-        if len(value) != channels:
-            raise ValueError(
-                f"{name}: expected {channels} values, one for each channel, got {value}"
-            )
-    return np.broadcast_to(np.array(value, pixels.dtype), (channels,))
