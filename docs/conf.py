@@ -22,7 +22,7 @@ html_title = f"internvl-native {release}"
 nitpicky = True
 # Types of other packages: their pages are not linked, so that the build needs no network.
 nitpick_ignore_regex = [
-    ("py:class", r"(PIL|collections|numpy|os|pathlib|torch|types|typing)\..*"),
+    ("py:class", r"(Image|PIL|npt|collections|numpy|os|pathlib|torch|types|typing)\..*"),
     ("py:class", r"internvl_native\..*|[A-Z]\w*"),
 ]
 myst_heading_anchors = 3

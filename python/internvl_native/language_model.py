@@ -127,9 +127,8 @@ class LanguageModel(Module):
         Args:
             input_ids: (batch, length); or
             inputs_embeds: (batch, length, hidden_size) of any float dtype.
-            attention_mask, position_ids, past_key_values, labels, use_cache, output_attentions,
-                output_hidden_states, return_dict, logits_to_keep: as in
-                :meth:`InternVLChatModel.forward`.
+
+        The other arguments are those of ``InternVLChatModel.forward``.
 
         Returns:
             CausalLMOutputWithPast: torch tensors if a tensor came, else numpy arrays; a tuple with

@@ -87,7 +87,7 @@ class Parameter:
 
     @property
     def requires_grad(self) -> bool:
-        """False; setting it to True raises ValueError: there are no gradients."""
+        """Always False; setting it to True raises ValueError, since there are no gradients."""
         return False
 
     @requires_grad.setter

@@ -77,7 +77,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, StoredTensor]:
 
     Raises CheckpointError, naming the file and the tensor, what was expected and what came.
     """
-    file = MappedFile(path)
+    file = MappedFile(os.fspath(path))  # converted here: an interrupt in there stays one
     header, data_begin = _read_header(file)
     tensors = {
         name: _parse_entry(file, data_begin, name, entry)
