@@ -75,3 +75,19 @@ def test_defaults_come_from_the_model_config() -> None:
     assert (config.bos_token_id, config.max_length) == (1, 7)
     assert not hasattr(config, "hidden_size")
     assert generate(HashModel([3]), {}, model_config=ModelConfig()).shape == (1, 7)
+
+
+@pytest.mark.parametrize("default", [None, 50], ids=["transformers 5", "transformers 4"])
+def test_none_in_a_config_of_transformers(default: int | None) -> None:
+    """None is "not set" where the class's own default is None, and else a value."""
+
+    class ForeignConfig:
+        def __init__(self, top_k: int | None = default) -> None:
+            self.top_k = top_k
+
+        def to_dict(self) -> dict[str, Any]:
+            return {"top_k": self.top_k, "max_new_tokens": None, "early_stopping": False}
+
+    config = GenerationConfig.from_any(ForeignConfig(top_k=None))
+    assert config.top_k == (50 if default is None else None)
+    assert config.max_new_tokens is None

@@ -137,12 +137,20 @@ class GenerationConfig:
 
     @classmethod
     def from_any(cls, config: Any) -> GenerationConfig:
-        """Copies a config of ours or of transformers. TypeError for anything else."""
+        """Copies a config of ours or of transformers. TypeError for anything else.
+
+        Since transformers 5 a parameter is None unless it was set; it has its default then. In
+        older releases, None is a value of its own (no ``top_k``).
+        """
         if isinstance(config, (Mapping, str)) or not hasattr(config, "to_dict"):
             raise TypeError(
                 f"`generation_config` has to be a GenerationConfig, got {type(config).__name__}"
             )
-        return cls(**copy.deepcopy(config.to_dict()))
+        values = copy.deepcopy(config.to_dict())
+        if not isinstance(config, cls):
+            unset = {key for key, value in type(config)().to_dict().items() if value is None}
+            values = {k: v for k, v in values.items() if v is not None or k not in unset}
+        return cls(**values)
 
     def save_pretrained(
         self,
