@@ -147,6 +147,11 @@ class Module(Placement):
         """The modules of ``named_children``."""
         return (module for _, module in self.named_children())
 
+    @property
+    def _modules(self) -> OrderedDict[str, Module]:
+        """The children by name: accelerate's ``unwrap_model`` looks here."""
+        return OrderedDict(self.named_children())
+
     def get_submodule(self, target: str) -> Module:
         """The module of a dotted name, itself for "". AttributeError if there is none."""
         module: Any = self

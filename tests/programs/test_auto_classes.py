@@ -57,6 +57,17 @@ def test_a_name_in_the_cache_is_native(tmp_path: Path) -> None:
     assert not is_native("someone/else", offline)
 
 
+def test_an_adapter_is_what_its_base_is(tmp_path: Path) -> None:
+    for name, base in {"chat": CHECKPOINT, "absent": tmp_path / "no", "itself": "itself"}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        config = {"peft_type": "LORA", "base_model_name_or_path": str(base)}
+        (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert is_native(tmp_path / "chat", {"revision": "x"})
+    assert not is_native(tmp_path / "absent", {})
+    assert not is_native(tmp_path / "itself", {"local_files_only": True})
+
+
 def test_everything_else_is_not(tmp_path: Path) -> None:
     chat = json.loads((CHECKPOINT / "config.json").read_text(encoding="utf-8"))
     llm_config = {**chat["llm_config"], "architectures": ["Qwen2ForCausalLM"]}
@@ -73,7 +84,8 @@ def test_everything_else_is_not(tmp_path: Path) -> None:
         assert not is_native(write_config(tmp_path / name, config), {}), name
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "config.json").write_text("{", encoding="utf-8")
-    for name in ("damaged", "absent", "", "a/b/c"):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    for name in ("damaged", "absent", "", "a/b/c", "file"):
         assert not is_native(str(tmp_path / name), {})
     for value in (None, 3, {"model_type": "internvl_chat"}):
         assert not is_native(value, {})

@@ -37,6 +37,7 @@ def repository(folder: Path) -> Path:
         "from internvl.model.internvl_chat.configuration_intern_vit import InternVisionConfig",
         "from internvl.model.internvl_chat.configuration_internvl_chat import InternVLChatConfig",
         "from internvl.model.internvl_chat.modeling_internvl_chat import InternVLChatModel",
+        "from internvl.model.internvl_chat.modeling_intern_vit import InternVisionModel",
         "from internvl.train.constants import IMG_CONTEXT_TOKEN, IMAGENET_MEAN, SIGLIP_STD",
         "from internvl.train.dataset import build_transform, find_closest_aspect_ratio",
     ],

@@ -12,7 +12,9 @@ from internvl_native.programs.stand_in import TORCH_NAMES, stand_in
 
 _CLASSES = {
     "transformers.models.auto.configuration_auto": ("AutoConfig",),
+    "transformers.models.auto.image_processing_auto": ("AutoImageProcessor",),
     "transformers.models.auto.modeling_auto": ("AutoModel", "AutoModelForCausalLM"),
+    "transformers.models.auto.processing_auto": ("AutoProcessor",),
     "transformers.models.auto.tokenization_auto": ("AutoTokenizer",),
 }
 """Where the classes are defined. They are patched there, so that it does not matter by which name

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from internvl_native.checkpoint.lora_config import ADAPTER_CONFIG
 from internvl_native.checkpoint.resolve import resolve_checkpoint
 from internvl_native.configuration import DECODER_CONFIGS, InternVLChatConfig
 from internvl_native.json_file import read_json_object
@@ -16,7 +17,7 @@ _LOCATION = ("revision", "cache_dir", "local_files_only", "token")
 
 def is_native(name_or_path: Any, keywords: dict[str, Any]) -> bool:
     """Whether `from_pretrained(name_or_path, **keywords)` means an InternVL-Chat checkpoint whose
-    language model this package has.
+    language model this package has, or the folder of a PEFT adapter of one.
 
     Whatever cannot be read is not native: the program's own library then says what is wrong.
     """
@@ -26,9 +27,16 @@ def is_native(name_or_path: Any, keywords: dict[str, Any]) -> bool:
     if path is None:
         return False
     try:
-        config = read_json_object(path)
+        adapter = path.with_name(ADAPTER_CONFIG)
+        if adapter.is_file() and not path.is_file():
+            base = read_json_object(adapter).get("base_model_name_or_path")
+            path = _config_file(str(base), {**keywords, "revision": None, "subfolder": None})
+        return path is not None and _is_chat_config(read_json_object(path))
     except OSError:
         return False
+
+
+def _is_chat_config(config: dict[str, Any]) -> bool:
     if config.get("model_type") != InternVLChatConfig.model_type:
         return False
     llm_config = config.get("llm_config")
@@ -46,7 +54,7 @@ def _config_file(name_or_path: str | os.PathLike[str], keywords: dict[str, Any])
         )
         return folder / subfolder / "config.json"
     except OSError:
-        if os.path.isdir(name_or_path) or location.get("local_files_only"):
+        if os.path.exists(name_or_path) or location.get("local_files_only"):
             return None
     return _download_config(os.fspath(name_or_path), subfolder, location)
 

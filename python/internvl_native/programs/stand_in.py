@@ -22,15 +22,22 @@ _STOPPING = dict.fromkeys(
     ("MaxLengthCriteria", "MaxTimeCriteria", "StoppingCriteria", "StoppingCriteriaList"),
     "generation.stopping",
 )
+_LOGITS = dict.fromkeys(("LogitsProcessor", "LogitsProcessorList"), "generation")
 _CONFIGURATION = {"GenerationConfig": "generation.configuration"}
-_GENERATION = {**_CONFIGURATION, **_STREAMERS, **_STOPPING}
+_GENERATION = {**_CONFIGURATION, **_LOGITS, **_STREAMERS, **_STOPPING}
 _OUTPUTS = dict.fromkeys(
     ("GenerateBeamDecoderOnlyOutput", "GenerateDecoderOnlyOutput"), "generation.outputs"
 )
 _AUTO_CONFIG = {"AutoConfig": "configuration"}
 _AUTO_MODELS = dict.fromkeys(("AutoModel", "AutoModelForCausalLM"), "auto")
 _AUTO_TOKENIZER = {"AutoTokenizer": "tokenization"}
-_AUTO = {**_AUTO_CONFIG, **_AUTO_MODELS, **_AUTO_TOKENIZER}
+_AUTO_PROCESSOR = {"AutoProcessor": "processor"}
+_AUTO_IMAGE_PROCESSOR = {"AutoImageProcessor": "processor"}
+_AUTO = {
+    **_AUTO_CONFIG, **_AUTO_MODELS, **_AUTO_TOKENIZER, **_AUTO_PROCESSOR, **_AUTO_IMAGE_PROCESSOR,
+}  # fmt: skip
+_CLIP = dict.fromkeys(("CLIPFeatureExtractor", "CLIPImageProcessor"), "image_processor")
+_BATCH_FEATURE = {"BatchFeature": "image_processor"}
 _PRETRAINED_CONFIG = {"PretrainedConfig": "pretrained_config"}
 _TOKENIZER = {"PreTrainedTokenizer": "tokenization"}
 _BATCH_ENCODING = {"BatchEncoding": "tokenization"}
@@ -39,20 +46,27 @@ _LOGGING = {"logging": "programs.transformers_logging:"}
 
 MODULES: dict[str, dict[str, str]] = {
     "transformers": {
-        **_AUTO, **_GENERATION, **_PRETRAINED_CONFIG, **_TOKENIZER, **_BATCH_ENCODING,
-        **_SET_SEED, **_LOGGING,
+        **_AUTO, **_CLIP, **_GENERATION, **_PRETRAINED_CONFIG, **_TOKENIZER, **_BATCH_ENCODING,
+        **_BATCH_FEATURE, **_SET_SEED, **_LOGGING,
     },
     "transformers.configuration_utils": _PRETRAINED_CONFIG,
+    "transformers.feature_extraction_utils": _BATCH_FEATURE,
     "transformers.generation": {**_GENERATION, **_OUTPUTS},
     "transformers.generation.configuration_utils": _CONFIGURATION,
+    "transformers.generation.logits_process": _LOGITS,
     "transformers.generation.stopping_criteria": _STOPPING,
     "transformers.generation.streamers": _STREAMERS,
     "transformers.generation.utils": _OUTPUTS,
+    "transformers.image_processing_utils": _BATCH_FEATURE,
     "transformers.models": {},
     "transformers.models.auto": _AUTO,
     "transformers.models.auto.configuration_auto": _AUTO_CONFIG,
+    "transformers.models.auto.image_processing_auto": _AUTO_IMAGE_PROCESSOR,
     "transformers.models.auto.modeling_auto": _AUTO_MODELS,
+    "transformers.models.auto.processing_auto": _AUTO_PROCESSOR,
     "transformers.models.auto.tokenization_auto": _AUTO_TOKENIZER,
+    "transformers.models.clip": _CLIP,
+    "transformers.models.clip.image_processing_clip": _CLIP,
     "transformers.tokenization_utils": _TOKENIZER,
     "transformers.tokenization_utils_base": _BATCH_ENCODING,
     "transformers.trainer_utils": _SET_SEED,
@@ -60,7 +74,7 @@ MODULES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """Module -> its names -> where they are in this package ("module:" is the module itself)."""
 
-TORCH_NAMES = (*_AUTO_MODELS, *_STOPPING)
+TORCH_NAMES = (*_AUTO_MODELS, *_LOGITS, *_STOPPING)
 """Names of `transformers` that it cannot give without torch, and this package can."""
 
 

@@ -1,6 +1,10 @@
 """Model and configuration classes."""
 
-from internvl_native import InternVLChatConfig, InternVLChatModel
-from internvl_native.configuration import InternVisionConfig
+from internvl_native import (
+    InternVisionConfig,
+    InternVisionModel,
+    InternVLChatConfig,
+    InternVLChatModel,
+)
 
-__all__ = ["InternVLChatConfig", "InternVLChatModel", "InternVisionConfig"]
+__all__ = ["InternVLChatConfig", "InternVLChatModel", "InternVisionConfig", "InternVisionModel"]

@@ -1,5 +1,5 @@
 """The configuration of the vision model."""
 
-from internvl_native.configuration import InternVisionConfig
+from internvl_native import InternVisionConfig
 
 __all__ = ["InternVisionConfig"]

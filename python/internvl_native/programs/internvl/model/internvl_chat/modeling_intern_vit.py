@@ -1,0 +1,5 @@
+"""The vision model."""
+
+from internvl_native import InternVisionModel
+
+__all__ = ["InternVisionModel"]
