@@ -10,6 +10,8 @@ from tests.programs.cases import IMAGES, PROGRAMS, SCRIPTS
 from tests.programs.running import (
     FLOAT32,
     HIDDEN_TRANSFORMERS,
+    RUN,
+    execute,
     needs_torch,
     one_process_group,
     path_with,
@@ -64,8 +66,9 @@ def test_two_processes_of_torchrun(launcher: str, tmp_path: Path) -> None:
     program = [str(FLOAT32), *PROGRAMS["pope"].command(answers), "--num-workers", "2"]
     distributed = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     if launcher == "inside":
-        run([*distributed, *program], tmp_path)
+        command = [*RUN, *distributed, *program]
     else:
-        inner = ["--no-python", sys.executable, "-m", "internvl_native", "run"]
-        run([*distributed, *inner, *program], tmp_path)
+        command = [sys.executable, *distributed, "-m", "internvl_native", "run", *program]
+    done = execute(command, tmp_path)
+    assert done.returncode == 0, done.stderr
     assert read_answers(answers) == EXPECTED["pope"]

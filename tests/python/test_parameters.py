@@ -217,3 +217,10 @@ def test_torch_saves_a_state_dict(tmp_path: Any) -> None:
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert list(state) == list(model.state_dict())
     assert all(torch.equal(parameter, state[name]) for name, parameter in model.named_parameters())
+
+
+def test_children_by_name() -> None:
+    """accelerate's `unwrap_model` reads `_modules`."""
+    model = AutoModel.from_pretrained(CHECKPOINT)
+    assert list(model._modules) == [name for name, _ in model.named_children()]
+    assert type(model._modules["mlp1"]) is type(model.mlp1)
