@@ -42,4 +42,11 @@ def _is_wanted() -> bool:
     if transformers_logging and not transformers_logging.is_progress_bar_enabled():
         return False
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
-    return is_terminal or "ipykernel" in sys.modules
+    return is_terminal or _in_notebook()
+
+
+def _in_notebook() -> bool:
+    """Whether this process is a notebook's kernel; libraries import IPython elsewhere, too."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "IPKernelApp" in shell.config

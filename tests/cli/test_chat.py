@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,9 @@ def test_system_message_and_dtype(tokenizer: Any) -> None:
     assert answer(*SHORT, "--dtype", "float32", "--system", "Be brief.", "Hello") == expected + "\n"
 
 
-def test_sampling(model: Any, tokenizer: Any) -> None:
+def test_sampling(model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"max_new_tokens": 8, "do_sample": True, "temperature": 5.0, "top_k": 40}
+    monkeypatch.delitem(sys.modules, "torch", raising=False)  # the command line does not load it
     internvl_native.manual_seed(3)
     expected = model.chat(tokenizer, None, "Hello", dict(options))
     arguments = [*SHORT, "--temperature", 5, "--top-k", 40, "--threads", 1, "Hello"]

@@ -17,6 +17,10 @@ nbclient = optional("nbclient", "test-extras")
 optional("ipykernel", "notebook")
 
 EXAMPLES = DATA.parents[1] / "examples"
+SHOW_PROGRESS = """\
+from internvl_native import progress
+progress._DELAY = 0.0
+AutoModel.from_pretrained(CHECKPOINT)"""
 SHOW_RESULTS = """\
 import json
 print(json.dumps([history[0][1], follow_up, comparison, streamed, output.logprobs.tolist()]))"""
@@ -35,9 +39,9 @@ def test_stored_without_outputs(notebook: Any) -> None:
 
 @pytest.fixture(scope="module")
 def cells(notebook: Any) -> list[Any]:
-    """The code cells after a run, and one that prints the results."""
+    """The code cells after a run, then a slow load and one that prints the results."""
     executed = nbformat.from_dict(notebook)
-    executed.cells.append(nbformat.v4.new_code_cell(SHOW_RESULTS))
+    executed.cells += map(nbformat.v4.new_code_cell, (SHOW_PROGRESS, SHOW_RESULTS))
     resources = {"metadata": {"path": str(EXAMPLES)}}
     nbclient.NotebookClient(
         executed, timeout=300, kernel_name="python3", resources=resources
@@ -78,5 +82,9 @@ def test_every_cell_shows_something(cells: list[Any]) -> None:
     assert "image/png" in tiles.outputs[0].data
     assert all(cell.outputs for cell in others)
     assert not [
-        output for cell in cells for output in cell.outputs if output.get("name") == "stderr"
+        output for cell in cells[:-2] for output in cell.outputs if output.get("name") == "stderr"
     ]
+
+
+def test_slow_loads_show_a_bar(cells: list[Any]) -> None:
+    assert "Loading weights" in str(cells[-2].outputs)
