@@ -49,6 +49,12 @@ class ChatPage:
         self.page.fill("textarea", question)
         self.page.click(SUBMIT_BUTTON)
 
+    def wait_for_text(self, length: int) -> None:
+        """Waits until the first answer has grown beyond a number of characters."""
+        self.page.wait_for_function(
+            f"document.querySelector('{ANSWER}')?.innerText.length > {length}"
+        )
+
     def wait_for_answers(self, count: int) -> list[str]:
         """All answers, once there are `count` and the last is complete."""
         self.page.wait_for_function(
