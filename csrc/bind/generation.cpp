@@ -153,7 +153,7 @@ class PyHooks {
     const py::gil_scoped_acquire gil;
     const py::object result = process_logits_(to_array(step.sequences), copy_to_array(step.scores));
     copy_checked(result.cast<FloatArray>(), {step.scores.rows, step.scores.vocab_size},
-                 step.scores.values.data(), "The result of a logits processor");
+                 step.scores.values.data(), "The result of a `logits_processor`");
   }
 
   py::object process_logits_;

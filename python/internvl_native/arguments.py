@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 import operator
+import os
 from collections.abc import Iterable, MutableMapping
+from pathlib import Path
 from typing import Any
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean ...?" with a known name like this one, or nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def kind(value: Any) -> str:
+    """What came: the name of its type, or that it is a class."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return type(value).__name__
 
 
 def integer(name: str, value: Any) -> int:
@@ -18,8 +34,19 @@ def integer(name: str, value: Any) -> int:
 def text(name: str, value: Any) -> str:
     """A str. TypeError otherwise."""
     if not isinstance(value, str):
-        raise TypeError(f"{name}: expected a str, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a str, got {kind(value)}")
     return value
+
+
+def folder(name: str, value: Any) -> Path:
+    """The path of a folder, which need not be there. TypeError for what is no path, ValueError for
+    that of a file."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name}: expected the path of a folder, got {kind(value)}")
+    path = Path(value)
+    if path.is_file():
+        raise ValueError(f"{name}: expected a folder, got the file {path}")
+    return path
 
 
 def tile_counts(num_patches_list: Any, tiles: int | None) -> list[int]:
@@ -27,12 +54,16 @@ def tile_counts(num_patches_list: Any, tiles: int | None) -> list[int]:
 
     TypeError for what is no list of integers, ValueError for wrong numbers.
     """
-    if isinstance(num_patches_list, (str, bytes)) or not isinstance(num_patches_list, Iterable):
+    try:
+        numbers = None if isinstance(num_patches_list, (str, bytes)) else list(num_patches_list)
+    except TypeError:  # also of an array without dimensions
+        numbers = None
+    if numbers is None:
         raise TypeError(
             "num_patches_list: expected a list with the number of tiles of each image, "
             f"got {num_patches_list!r:.100}"
         )
-    counts = [integer("num_patches_list", count) for count in num_patches_list]
+    counts = [integer("num_patches_list", number) for number in numbers]
     if any(count < 0 for count in counts):
         raise ValueError(f"num_patches_list: expected no negative numbers, got {counts}")
     if tiles is not None and sum(counts) != tiles:
@@ -51,7 +82,7 @@ def image_counts(num_patches_list: Any, questions: int, tiles: int | None) -> li
     """
     if num_patches_list is None and tiles is None:
         return [[] for _ in range(questions)]
-    if not _is_sequence(num_patches_list):
+    if not is_sequence(num_patches_list):
         raise TypeError(
             "num_patches_list: expected a list with the numbers of tiles of each question's "
             f"images, got {num_patches_list!r:.100}"
@@ -63,7 +94,7 @@ def image_counts(num_patches_list: Any, questions: int, tiles: int | None) -> li
         )
     counts = []
     for index, entry in enumerate(num_patches_list):
-        numbers = entry if _is_sequence(entry) else [entry]
+        numbers = entry if is_sequence(entry) else [entry]
         counts.append([integer(f"num_patches_list[{index}]", number) for number in numbers])
         if any(number < 0 for number in counts[-1]):
             raise ValueError(
@@ -94,8 +125,8 @@ def histories(history: Any, questions: int) -> list[Any]:
     """
     if history is None:
         return [None] * questions
-    if not _is_sequence(history) or len(history) != questions:
-        got = f"{len(history)} of them" if _is_sequence(history) else type(history).__name__
+    if not is_sequence(history) or len(history) != questions:
+        got = f"{len(history)} of them" if is_sequence(history) else kind(history)
         raise ValueError(
             f"history: expected a list of {questions} histories, one a question (None for none), "
             f"got {got}"
@@ -114,21 +145,30 @@ def histories(history: Any, questions: int) -> list[Any]:
     return list(history)
 
 
-def _is_sequence(value: Any) -> bool:
+def is_sequence(value: Any) -> bool:
     """Also a data set's column and an array."""
     indexable = hasattr(value, "__getitem__") and hasattr(value, "__len__")
-    return indexable and not isinstance(value, (str, bytes, dict))
+    has_length = indexable and getattr(value, "ndim", 1) > 0
+    return has_length and not isinstance(value, (str, bytes, dict))
 
 
 def is_nested(num_patches_list: Any) -> bool:
     """Whether it holds lists and not numbers."""
-    return _is_sequence(num_patches_list) and any(map(_is_sequence, num_patches_list))
+    return is_sequence(num_patches_list) and any(map(is_sequence, num_patches_list))
+
+
+def question_text(question: Any) -> str:
+    """The question of ``chat``. TypeError for what is no str."""
+    if isinstance(question, (list, tuple)):
+        got = kind(question)
+        raise TypeError(f"question: expected a str, got {got}; batch_chat takes several questions")
+    return text("question", question)
 
 
 def check_questions(questions: Any) -> None:
     """TypeError for what is no list of str, ValueError for an empty one."""
-    if not _is_sequence(questions):
-        raise TypeError(f"questions: expected a list of str, got {type(questions).__name__}")
+    if not is_sequence(questions):
+        raise TypeError(f"questions: expected a list of str, got {kind(questions)}")
     for question in questions:
         text("questions", question)
     if len(questions) == 0:
@@ -146,10 +186,10 @@ def check_entries(counts: list[int], questions: Any) -> None:
 
 def check_tokenizer(tokenizer: Any) -> None:
     """TypeError for what cannot turn text into ids and back."""
-    if not (callable(tokenizer) and hasattr(tokenizer, "convert_tokens_to_ids")):
+    methods = ("__call__", "convert_tokens_to_ids", "batch_decode")
+    if isinstance(tokenizer, type) or not all(hasattr(tokenizer, name) for name in methods):
         raise TypeError(
-            "tokenizer: expected what AutoTokenizer.from_pretrained returns, "
-            f"got {type(tokenizer).__name__}"
+            f"tokenizer: expected what AutoTokenizer.from_pretrained returns, got {kind(tokenizer)}"
         )
 
 
@@ -157,7 +197,7 @@ def check_history(history: Any) -> None:
     """TypeError or ValueError for what is no list of earlier (question, answer) pairs."""
     expected = "history: expected a list of (question, answer) pairs"
     if not hasattr(history, "append"):
-        raise TypeError(f"{expected}, got {type(history).__name__}")
+        raise TypeError(f"{expected}, got {kind(history)}")
     for turn in history:
         if not isinstance(turn, (tuple, list)) or len(turn) != 2:
             raise ValueError(f"{expected}, got {turn!r:.100} in it")
@@ -170,8 +210,14 @@ def check_generation_config(generation_config: Any) -> None:
     """TypeError for anything but a dict of options that a chat can take."""
     if not isinstance(generation_config, MutableMapping):
         raise TypeError(
-            f"generation_config: expected a dict, got {type(generation_config).__name__}; "
+            f"generation_config: expected a dict, got {kind(generation_config)}; "
             "its eos_token_id is set by the call"
         )
     for name in generation_config:
-        text("generation_config: key", name)
+        if text("generation_config: key", name) in _SET_BY_CHAT:
+            raise TypeError(f"generation_config: {name} is set by the call; leave it out")
+    if "use_cache" in generation_config:
+        raise TypeError("generation_config: use_cache is always on; leave it out")
+
+
+_SET_BY_CHAT = ("pixel_values", "input_ids", "attention_mask")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from internvl_native.arguments import kind
+
 _DEVICE = re.compile(r"(cpu|cuda|hip|hpu|mps|npu|xla|xpu)(:\d+)?")
 _FLOAT_DTYPES = ("float32", "bfloat16", "float16")
 
@@ -85,7 +87,7 @@ def count_tiles(pixel_values: Any) -> int:
 
 def _pixel_data(pixel_values: Any) -> tuple[npt.NDArray[Any], str]:
     if is_torch(pixel_values):
-        tensor = pixel_values.detach().cpu()
+        tensor = _on_cpu(pixel_values, "pixel_values")
         if str(tensor.dtype) == "torch.bfloat16":
             torch = loaded_torch()
             array = tensor.contiguous().view(torch.int16).numpy().view(np.uint16)
@@ -101,12 +103,28 @@ def _pixel_data(pixel_values: Any) -> tuple[npt.NDArray[Any], str]:
     if array.dtype.name == "bfloat16":  # ml_dtypes
         return _checked_pixels(array.view(np.uint16)), "bfloat16"
     if array.dtype.kind != "f":
-        kind = array.dtype if array.dtype.kind in "uibc" else type(pixel_values).__name__
         raise ValueError(
             "pixel_values: expected normalised floats of shape (tiles, 3, height, width), "
-            f"got {kind}; load_image() makes them"
+            f"got {_content(pixel_values)}; load_image() makes them"
         )
     return _checked_pixels(array), "float16" if array.dtype == np.float16 else "float32"
+
+
+def _on_cpu(tensor: Any, name: str) -> Any:
+    """A tensor without gradients in the CPU's memory. ValueError for one without values there."""
+    if tensor.is_meta or str(tensor.layout) != "torch.strided":
+        raise ValueError(
+            f"{name}: expected a dense tensor that has values, got a tensor of layout "
+            f"{tensor.layout} on device {tensor.device}"
+        )
+    return tensor.detach().cpu()
+
+
+def _content(value: Any) -> str:
+    """The dtype of an array, what a list holds, or the kind of anything else."""
+    if isinstance(value, (list, tuple)) and value:
+        return f"a {kind(value)} of {_content(value[0])}"
+    return str(value.dtype) if isinstance(value, np.ndarray) else kind(value)
 
 
 def _checked_pixels(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -121,13 +139,24 @@ def _checked_pixels(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def float_array(value: Any, name: str) -> npt.NDArray[np.float32]:
     """Any float tensor or array as float32."""
     if is_torch(value):
-        value = value.detach().cpu().float().numpy()
-    array = np.asarray(value)
+        value = _on_cpu(value, name).float().numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected rows of one length") from error
     if array.dtype.kind != "f":
-        raise ValueError(f"{name}: expected floats, got {array.dtype}")
+        raise ValueError(f"{name}: expected floats, got {_content(value)}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
-    return np.ascontiguousarray(array, np.float32)
+    return np.asarray(array, np.float32, order="C")
+
+
+def float_rows(value: Any, name: str, width: int) -> npt.NDArray[np.float32]:
+    """Any float tensor or array (..., width) as float32. ValueError for anything else."""
+    rows = float_array(value, name)
+    if rows.ndim == 0 or rows.shape[-1] != width:
+        raise ValueError(f"{name}: expected (..., {width}), got shape {rows.shape}")
+    return rows
 
 
 def integer_array(value: Any, name: str) -> npt.NDArray[np.int64]:
@@ -135,13 +164,13 @@ def integer_array(value: Any, name: str) -> npt.NDArray[np.int64]:
     if value is None:
         raise TypeError(f"{name}: expected token ids of shape (batch, length), got None")
     if is_torch(value):
-        value = value.detach().cpu().numpy()
+        value = _on_cpu(value, name).numpy()
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name}: expected rows of one length; pad them first") from error
     if array.dtype.kind not in "iub":
-        raise ValueError(f"{name}: expected integers, got {array.dtype}")
+        raise ValueError(f"{name}: expected integers, got {_content(value)}")
     return array.astype(np.int64, copy=False)
 
 
@@ -151,7 +180,7 @@ def mask_array(value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     if value is None:
         return np.ones(shape, np.uint8)
     if is_torch(value):
-        value = value.detach().cpu().float().numpy()
+        value = _on_cpu(value, "attention_mask").float().numpy()
     try:
         array = np.asarray(value)
     except ValueError as error:

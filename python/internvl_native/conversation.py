@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
+from internvl_native import arguments
+
 _SYSTEM_V1_5 = (
     "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, "  # noqa: RUF001
     "是一个有用无害的人工智能助手。"
@@ -151,9 +153,9 @@ conv_templates: dict[str, Conversation] = {
 def get_conv_template(name: str) -> Conversation:
     """Return a fresh conversation of the template ``name``.
 
-    Raises ``ValueError`` naming the known templates for an unknown one.
+    Raises ``ValueError`` naming the known templates for an unknown one, ``TypeError`` for no str.
     """
-    if name not in conv_templates:
+    if arguments.text("template", name) not in conv_templates:
         known = ", ".join(conv_templates)
         raise ValueError(f"template: expected one of {known}; got {name!r}")
     return conv_templates[name].copy()

@@ -30,7 +30,12 @@ class Conversations:
         def generate(self, **kwargs: Any) -> Any: ...
 
     def _image_tokens(self, start: str, end: str, context: str) -> ImageTokens:
-        return ImageTokens(start, end, context, self.num_image_token)
+        return ImageTokens(
+            arguments.text("IMG_START_TOKEN", start),
+            arguments.text("IMG_END_TOKEN", end),
+            context,
+            arguments.integer("num_image_token", self.num_image_token),
+        )
 
     def _conversation(self) -> Conversation:
         template = get_conv_template(self.template)
@@ -40,6 +45,7 @@ class Conversations:
     def _set_context_token(
         self, tokenizer: PreTrainedTokenizer, token: str, tiles: int | None
     ) -> None:
+        token = arguments.text("IMG_CONTEXT_TOKEN", token)
         self.img_context_token_id = tokenizer.convert_tokens_to_ids(token)
         if tiles is not None and self.img_context_token_id in (None, tokenizer.unk_token_id):
             raise ValueError(
@@ -82,14 +88,13 @@ def encode_queries(
     arguments.check_generation_config(generation_config)
     encoded = tokenizer(queries, padding=len(queries) > 1)
     generation_config["eos_token_id"] = tokenizer.convert_tokens_to_ids(template.sep.strip())
-    if "use_cache" in generation_config:
-        raise TypeError("generation_config: use_cache is always on; leave it out")
     if generation_config.get("return_dict_in_generate") and not return_output:
         raise ValueError(
             "generation_config: chat returns text; pass return_output=True to chat, or call "
             "generate() for return_dict_in_generate"
         )
-    return {name: np.asarray(encoded[name], np.int64) for name in ("input_ids", "attention_mask")}
+    names = ("input_ids", "attention_mask")
+    return {name: arrays.integer_array(encoded[name], name) for name in names}
 
 
 def with_extras(response: Any, history: Any, output: Any) -> Any:

@@ -70,8 +70,8 @@ class DecoderInputs:
         if wanted != len(features):
             raise ValueError(
                 f"pixel_values: the images make {len(features)} rows, but input_ids hold {wanted} "
-                f"image tokens (id {image_token}); num_patches_list, the number of <image> tags "
-                "and the tiles must agree"
+                f"image tokens (id {image_token}); num_patches_list, the number of <image> tags, "
+                "and the number and size of the tiles must agree"
             )
         rows = self.embedding_rows.copy()
         rows[images] = np.arange(wanted)

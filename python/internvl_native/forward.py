@@ -56,8 +56,8 @@ class KeyValueCache:
 
     def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> KeyValueCache:
         """A cache of these sequences in this order: a row may come several times, to try several
-        continuations, or not at all. ValueError for a row that is not there."""
-        indices = np.asarray(rows, np.int64).reshape(-1)
+        continuations, or not at all. ValueError for no rows, and for a row that is not there."""
+        indices = arrays.integer_array(rows, "rows").reshape(-1)
         return KeyValueCache(self._core.select(indices.tolist()), self._attention_mask[indices])
 
     def __getitem__(self, index: Any) -> Any:
@@ -101,7 +101,9 @@ def run_forward(
     mask = _mask(options.attention_mask, inputs, past)
     length = inputs.shape[1]
     start = 0 if past is None else past.get_seq_length()
-    labels = None if options.labels is None else _labels(options.labels, inputs.shape)
+    labels = None
+    if options.labels is not None:
+        labels = _labels(options.labels, inputs.shape, config.vocab_size)
     kept = _kept_positions(options.logits_to_keep, length)
     session = inputs.session(
         core,
@@ -188,10 +190,18 @@ def _positions(position_ids: Any, shape: tuple[int, int], start: int) -> npt.NDA
     return np.ascontiguousarray(np.broadcast_to(positions, shape), np.int32)
 
 
-def _labels(labels: Any, shape: tuple[int, int]) -> npt.NDArray[np.int64]:
+def _labels(labels: Any, shape: tuple[int, int], vocab_size: int) -> npt.NDArray[np.int64]:
     array = arrays.integer_array(labels, "labels")
     if array.shape != shape:
         raise ValueError(f"labels: expected shape {shape}, that of input_ids, got {array.shape}")
+    predicted = array[:, 1:]  # nothing predicts the first token, whose label may be any
+    ids = predicted[predicted != IGNORED_LABEL]
+    outside = ids[(ids < 0) | (ids >= vocab_size)]
+    if outside.size:
+        raise IndexError(
+            f"labels: expected ids in [0, {vocab_size}), or {IGNORED_LABEL} to leave one out, got "
+            f"{outside[0]}"
+        )
     return array
 
 

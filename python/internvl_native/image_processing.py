@@ -17,9 +17,9 @@ from PIL import Image
 
 from internvl_native import _core
 from internvl_native._core import ImageError, Normalization, TileGrid
-from internvl_native.arguments import integer
+from internvl_native.arguments import kind
 from internvl_native.image_source import ImageSource, JpegFile, open_image, pil_pixels
-from internvl_native.tiling import choose_grid
+from internvl_native.tiling import check_side, choose_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,12 +56,12 @@ def load_image(
     PIL.UnidentifiedImageError) for files that cannot be read, and Pillow's
     DecompressionBombError for images far above PIL.Image.MAX_IMAGE_PIXELS.
     """
-    kind = tensor_kind(return_tensors)
-    input_size = _side(input_size)
+    tensors = tensor_kind(return_tensors)
+    check_side("input_size", input_size)
     image = open_image(image_file)
     size = image.size if isinstance(image, JpegFile) else (image.shape[1], image.shape[0])
     grid = tile_grid(size, min_num, max_num, input_size, use_thumbnail)
-    return as_tensor(_cut_pixel_values(image, grid), kind)
+    return as_tensor(_cut_pixel_values(image, grid), tensors)
 
 
 def dynamic_preprocess(
@@ -107,14 +107,14 @@ class ImageTransform:
 
     def __call__(self, image: Image.Image) -> Any:
         """float32 (3, input_size, input_size): a torch tensor if torch is installed, else numpy."""
-        kind = tensor_kind(None)
+        tensors = tensor_kind(None)
         _check_pil_image(image)
         pixels = pil_pixels(image)
         if self.pad2square:
             pixels = _pad_to_square(pixels, _STATISTICS[self.normalize_type][0])
         grid = TileGrid(1, 1, self.input_size, False)
         values = _core.cut_pixel_values(pixels, grid, _normalization(self.normalize_type))
-        return as_tensor(values[0], kind)
+        return as_tensor(values[0], tensors)
 
 
 def build_transform(*args: Any, **kwargs: Any) -> ImageTransform:
@@ -139,18 +139,13 @@ def _build_transform(
         raise ValueError(
             f"normalize_type: expected one of {', '.join(_STATISTICS)}, got {normalize_type!r}"
         )
-    return ImageTransform(_side(input_size), pad2square, normalize_type)
-
-
-def _side(input_size: int) -> int:
-    if integer("input_size", input_size) < 1:
-        raise ValueError(f"input_size: expected at least 1, got {input_size}")
-    return input_size
+    check_side("input_size", input_size)
+    return ImageTransform(input_size, pad2square, normalize_type)
 
 
 def _check_pil_image(image: Any) -> None:
     if not isinstance(image, Image.Image):
-        raise TypeError(f"image: expected a PIL image, got {type(image).__name__}")
+        raise TypeError(f"image: expected a PIL image, got {kind(image)}")
 
 
 def _pad_to_square(
@@ -191,9 +186,9 @@ def tensor_kind(return_tensors: str | None) -> str:
     return return_tensors
 
 
-def as_tensor(array: NDArray[np.float32], kind: str) -> Any:
+def as_tensor(array: NDArray[np.float32], tensors: str) -> Any:
     """The array itself, or a torch tensor of the same memory."""
-    if kind == "np":
+    if tensors == "np":
         return array
     import torch
 

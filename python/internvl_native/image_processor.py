@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
-from internvl_native import arrays
+from internvl_native import arguments, arrays
 from internvl_native.checkpoint.resolve import resolve_checkpoint
 from internvl_native.image_source import pil_pixels
 from internvl_native.image_steps import HeightWidthChannels, process
@@ -184,7 +183,7 @@ class CLIPImageProcessor:
         """Writes ``preprocessor_config.json`` into a folder; returns its path in a list."""
         if kwargs.get("push_to_hub"):
             raise ValueError("push_to_hub: expected False; upload the folder with huggingface-cli")
-        path = Path(save_directory) / PREPROCESSOR_CONFIG
+        path = arguments.folder("save_directory", save_directory) / PREPROCESSOR_CONFIG
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.to_json_string(), encoding="utf-8")
         return [str(path)]
@@ -224,18 +223,20 @@ _DOWNLOAD = (
 
 def _size(name: str, value: Any, *, square: bool) -> dict[str, int]:
     """A side, (height, width) or a dict as a dict; a side is a square's or the shortest edge."""
+    sides: Any = value
     if isinstance(value, int):
-        return {"height": value, "width": value} if square else {"shortest_edge": value}
+        sides = {"height": value, "width": value} if square else {"shortest_edge": value}
     if isinstance(value, (list, tuple)) and len(value) == 2:
-        return {"height": value[0], "width": value[1]}
-    if isinstance(value, Mapping):
-        expected = [{"height", "width"}] if square else [{"height", "width"}, {"shortest_edge"}]
-        if set(value) in expected:
-            return dict(value)
-    forms = "a side, (height, width) or a dict of " + (
-        "height and width" if square else "height and width or of shortest_edge"
-    )
-    raise ValueError(f"{name}: expected {forms}, got {value!r:.200}")
+        sides = {"height": value[0], "width": value[1]}
+    expected = [{"height", "width"}] if square else [{"height", "width"}, {"shortest_edge"}]
+    if not isinstance(sides, Mapping) or set(sides) not in expected:
+        forms = "a side, (height, width) or a dict of " + (
+            "height and width" if square else "height and width or of shortest_edge"
+        )
+        raise ValueError(f"{name}: expected {forms}, got {value!r:.200}")
+    if any(arguments.integer(name, side) < 1 for side in sides.values()):
+        raise ValueError(f"{name}: expected at least one pixel, got {value!r:.200}")
+    return dict(sides)
 
 
 def _is_channels_first(name: str, data_format: Any) -> bool:
@@ -273,6 +274,8 @@ def _pixels(image: Any, input_data_format: str | None, do_convert_rgb: bool) -> 
             "images: expected arrays (height, width, channels) or (channels, height, width) of "
             f"numbers, got {image.dtype} {image.shape}"
         )
+    if 0 in image.shape:
+        raise ValueError(f"images: expected at least one pixel, got shape {image.shape}")
     if input_data_format is not None:
         first = _is_channels_first("input_data_format", input_data_format)
     elif 1 in image.shape[::2] or 3 in image.shape[::2]:

@@ -46,12 +46,15 @@ def _resize(
 ) -> HeightWidthChannels:
     scaled = pixels.dtype != np.uint8 and not np.array_equal(pixels, np.trunc(pixels))
     lowest, highest = pixels.min(), pixels.max()
-    if lowest < 0 or highest > (1 if scaled else 255):
+    if not (lowest >= 0 and highest <= (1 if scaled else 255)):  # nor NaN
         bound = "1 (they are no integers)" if scaled else "255"
         raise ValueError(
             f"images: expected values from 0 to {bound}, got {lowest} to {highest}; "
             "do_resize=False leaves them as they are"
         )
+    filters = [int(known) for known in Image.Resampling]
+    if resample not in filters:
+        raise ValueError(f"resample: expected one of {filters}, got {resample!r}")
     whole = (pixels * 255).astype(np.float32) if scaled else pixels
     whole = whole.astype(np.uint8)
     image = Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else np.ascontiguousarray(whole))

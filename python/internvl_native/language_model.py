@@ -56,11 +56,7 @@ class OutputEmbeddings(Module):
         for rows of another width.
         """
         core = self._engine.core
-        hidden = arrays.float_array(hidden_states, "hidden_states")
-        if hidden.ndim == 0 or hidden.shape[-1] != self.in_features:
-            raise ValueError(
-                f"hidden_states: expected (..., {self.in_features}), got shape {hidden.shape}"
-            )
+        hidden = arrays.float_rows(hidden_states, "hidden_states", self.in_features)
         logits = core.output(hidden.reshape(-1, self.in_features))
         shaped = logits.reshape(*hidden.shape[:-1], self.out_features)
         return arrays.like(shaped, hidden_states, core.dtype)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from internvl_native import _core, arrays, html
+from internvl_native import _core, arguments, arrays, html
 from internvl_native.batch_chat import BatchChatMethods
 from internvl_native.chat import ChatMethods
 from internvl_native.configuration import InternVLChatConfig
@@ -121,7 +121,18 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
         ``f`` is ``scale_factor``. ``ps_version`` "v1" leaves the two spatial axes exchanged, as in
         the reference. Takes and returns a torch tensor or a numpy array.
         """
-        tiles, width, height, channels = x.shape
+        shape = tuple(getattr(x, "shape", ()))
+        if len(shape) != 4:
+            got = f"shape {shape}" if hasattr(x, "shape") else arguments.kind(x)
+            raise ValueError(
+                f"x: expected an array or tensor (tiles, width, height, channels), got {got}"
+            )
+        tiles, width, height, channels = shape
+        if width * scale_factor % 1 or height * scale_factor % 1:
+            raise ValueError(
+                f"x: expected a width and a height that scale_factor={scale_factor} leaves whole, "
+                f"got {width} x {height}"
+            )
         rows, columns = int(width * scale_factor), int(height * scale_factor)
         x = x.reshape(tiles, width, columns, int(channels / scale_factor)).swapaxes(1, 2)
         x = x.reshape(tiles, columns, rows, int(channels / scale_factor**2))
@@ -297,4 +308,4 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
                 "img_context_token_id: set model.img_context_token_id = "
                 "tokenizer.convert_tokens_to_ids('<IMG_CONTEXT>') first"
             )
-        return self.img_context_token_id
+        return arguments.integer("img_context_token_id", self.img_context_token_id)

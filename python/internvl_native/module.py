@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
+from internvl_native import arguments
 from internvl_native.checkpoint.tensor import CheckpointTensor
 from internvl_native.engine import Engine
 from internvl_native.parameters import ModuleTree, Parameter
@@ -193,13 +194,16 @@ class NumberedModules(Module):
         """The highest number and one: numbers of parts without parameters count."""
         return 1 + int(next(reversed(self._tree)))
 
-    def __getitem__(self, index: int) -> Module:
-        """The part of a number, from the end if negative. IndexError if there is none."""
+    def __getitem__(self, index: Any) -> Any:
+        """The part of a number, from the end if negative; a list of parts for a slice. IndexError
+        if there is none, TypeError for what is no number."""
+        if isinstance(index, slice):
+            return list(self)[index]
+        index = arguments.integer("index", index)
         name = str(index + len(self) if index < 0 else index)
         if name not in self._tree:
             raise IndexError(f"expected one of {', '.join(self._tree)}, got {index}")
-        child: Module = getattr(self, name)
-        return child
+        return getattr(self, name)
 
     def __iter__(self) -> Iterator[Module]:
         return self.children()

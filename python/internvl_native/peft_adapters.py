@@ -7,9 +7,10 @@ with adapters costs nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from internvl_native.arguments import kind
 from internvl_native.checkpoint.adapter import find_adapter
 from internvl_native.checkpoint.locate import DEFAULT_ADAPTER
 from internvl_native.engine import Engine
@@ -93,6 +94,8 @@ class AdapterMethods:
             self._engine.merge({name: self._engine.adapters[name] for name in names})
 
     def _known(self, names: str | Sequence[str]) -> list[str]:
+        if not isinstance(names, Iterable):
+            raise TypeError(f"adapter_name: expected a name or several, got {kind(names)}")
         names = [names] if isinstance(names, str) else list(names)
         for name in names:
             if name not in self._engine.adapters:

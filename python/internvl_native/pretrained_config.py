@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from internvl_native import arguments
 from internvl_native.dtypes import torch_dtype_of
 from internvl_native.json_file import read_json_object
 
@@ -236,9 +237,7 @@ class PretrainedConfig:
         """Writes config.json into a folder, which is made if needed."""
         if kwargs.get("push_to_hub"):
             raise ValueError("push_to_hub: expected False; upload the folder with huggingface-cli")
-        folder = Path(save_directory)
-        if folder.is_file():
-            raise ValueError(f"save_directory: expected a folder, got the file {folder}")
+        folder = arguments.folder("save_directory", save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         self.to_json_file(folder / CONFIG_NAME)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
-from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
-from internvl_native import _core
+from internvl_native import _core, arguments
 from internvl_native.checkpoint.loader import open_checkpoint
 from internvl_native.checkpoint.locate import locate
 from internvl_native.checkpoint.options import load_config, load_options
@@ -200,9 +199,7 @@ class PretrainedModel(Module, AdapterMethods):
         if state_dict is not None:
             raise ValueError("state_dict: expected None: the weights are those of the model")
         size = parse_size(max_shard_size)
-        folder = Path(save_directory)
-        if folder.is_file():
-            raise ValueError(f"save_directory: expected a folder, got the file {folder}")
+        folder = arguments.folder("save_directory", save_directory)
         if not is_main_process:
             return
         folder.mkdir(parents=True, exist_ok=True)

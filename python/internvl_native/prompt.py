@@ -50,7 +50,7 @@ def open_turn(
     without images.
     """
     if question is not None or images:
-        question = arguments.text("question", question)
+        question = arguments.question_text(question)
         if history is None and images and IMAGE_TAG not in question:
             question = f"{IMAGE_TAG}\n{question}"
     for turn in history or ():

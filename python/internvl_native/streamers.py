@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from queue import Queue
 from typing import Any
 
+from internvl_native.arguments import kind
+
 __all__ = ["BaseStreamer", "TextIteratorStreamer", "TextStreamer"]
 
 # Blocks of CJK ideographs: a character of theirs is a word of its own and can be shown at once.
@@ -80,16 +82,24 @@ class TextStreamer(BaseStreamer):
 
     def end(self) -> None:
         """Passes on what is left and starts afresh."""
-        rest = self._decode()[self.print_len :] if self.token_cache else ""
-        self._reset()
-        self.next_tokens_are_prompt = True
-        self.on_finalized_text(rest, stream_end=True)
+        rest = ""
+        try:
+            if self.token_cache:
+                rest = self._decode()[self.print_len :]
+        finally:  # whoever waits for the end is told, also of what cannot be decoded
+            self._reset()
+            self.next_tokens_are_prompt = True
+            self.on_finalized_text(rest, stream_end=True)
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
         """Receives each new piece of text; this class prints it. Override to do something else."""
         print(text, flush=True, end="\n" if stream_end else "")
 
     def _decode(self) -> str:
+        if not hasattr(self.tokenizer, "decode"):
+            raise TypeError(
+                f"tokenizer: expected an object with decode(), got {kind(self.tokenizer)}"
+            )
         text: str = self.tokenizer.decode(self.token_cache, **self.decode_kwargs)
         return text
 
@@ -114,6 +124,8 @@ class TextIteratorStreamer(TextStreamer):
         **decode_kwargs: Any,
     ) -> None:
         super().__init__(tokenizer, skip_prompt, **decode_kwargs)
+        if isinstance(timeout, str) or not (timeout is None or hasattr(timeout, "__float__")):
+            raise TypeError(f"timeout: expected seconds or None, got {timeout!r:.100}")
         self.text_queue: Queue[str | None] = Queue()
         self.stop_signal: str | None = None
         self.timeout = timeout
@@ -140,9 +152,14 @@ def ended_on_error(streamer: Any) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if hasattr(streamer, "end"):
-            streamer.end()
+        end_stream(streamer)
         raise
+
+
+def end_stream(streamer: Any) -> None:
+    """Calls ``streamer.end()``, where there is one."""
+    if hasattr(streamer, "end") and not isinstance(streamer, type):
+        streamer.end()
 
 
 def _is_ideograph(character: str) -> bool:

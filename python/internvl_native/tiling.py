@@ -11,6 +11,7 @@ from internvl_native.arguments import integer
 # 1024 tiles are 262144 tokens, eight times the context of the published models; the reference
 # itself, whose search grows with the cube of max_num, hangs from about here on.
 MAX_TILES = 1024
+MAX_SIDE = 2**16  # of a tile, in pixels
 
 Ratio = TypeVar("Ratio", bound="tuple[int, int]")
 
@@ -45,7 +46,7 @@ def choose_grid(
 ) -> tuple[int, int]:
     """The (columns, rows) that `dynamic_preprocess` cuts an image of this (width, height) into.
 
-    Raises ValueError unless 1 <= min_num <= max_num <= MAX_TILES and image_size >= 1.
+    Raises ValueError unless 1 <= min_num <= max_num <= MAX_TILES and 1 <= image_size <= MAX_SIDE.
     """
     width, height = size
     min_num, max_num = integer("min_num", min_num), integer("max_num", max_num)
@@ -53,12 +54,17 @@ def choose_grid(
         raise ValueError(f"min_num: expected at least 1, got {min_num}")
     if not min_num <= max_num <= MAX_TILES:
         raise ValueError(f"max_num: expected {min_num} (min_num) to {MAX_TILES}, got {max_num}")
-    if integer("image_size", image_size) < 1:
-        raise ValueError(f"image_size: expected at least 1, got {image_size}")
+    check_side("image_size", image_size)
     if width < 1 or height < 1:
         raise ValueError(f"image: expected at least one pixel, got size {width} x {height}")
     candidates = candidate_grids(min_num, max_num)
     return find_closest_aspect_ratio(width / height, candidates, width, height, image_size)
+
+
+def check_side(name: str, value: int) -> None:
+    """TypeError or ValueError for what is no length of a tile's side."""
+    if not 1 <= integer(name, value) <= MAX_SIDE:
+        raise ValueError(f"{name}: expected 1 to {MAX_SIDE} pixels, got {value}")
 
 
 @lru_cache(maxsize=64)

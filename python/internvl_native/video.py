@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from PIL import Image, ImageSequence
 
+from internvl_native.arguments import integer, is_sequence, kind
 from internvl_native.image_processing import as_tensor, load_image, tensor_kind
 from internvl_native.image_source import ImageSource
 from internvl_native.video_file import Frames, open_video_file
@@ -45,8 +47,8 @@ def load_video(
     or a numpy array by `return_tensors` as in `load_image`; each frame is cut into up to `max_num`
     tiles. Raises ImportError where no reader is installed, ImageError for damaged files.
     """
-    kind = tensor_kind(return_tensors)
-    if num_segments < 1:
+    tensors = tensor_kind(return_tensors)
+    if integer("num_segments", num_segments) < 1:
         raise ValueError(f"num_segments: expected at least 1, got {num_segments}")
     with _open_frames(video_path) as frames:
         if len(frames) == 0:
@@ -56,7 +58,7 @@ def load_video(
             load_image(frame, input_size, max_num, return_tensors="np")
             for frame in frames.pick(indices.tolist())
         ]
-    return as_tensor(np.concatenate(tiles), kind), [len(frame) for frame in tiles]
+    return as_tensor(np.concatenate(tiles), tensors), [len(frame) for frame in tiles]
 
 
 def get_index(
@@ -73,20 +75,35 @@ def get_index(
     """
     first, last = first_idx, max_frame
     if bound:
-        start, end = bound
-        first, last = max(first_idx, round(start * fps)), min(round(end * fps), max_frame)
+        start, end = _seconds(bound)
+        first = round(min(max(first_idx, start * fps), max_frame + 1))
+        last = round(max(min(end * fps, max_frame), first_idx - 1))
         if first > last:
+            length = (max_frame + 1) / fps
             raise ValueError(
-                f"bound: no frames between {start} s and {end} s of {(max_frame + 1) / fps:.3g} s"
+                f"bound: no frames between {start:g} s and {end:g} s of {length:.3g} s"
             )
     stretch = (last - first) / num_segments
     offsets = np.round(stretch * np.arange(num_segments))
     return (first + stretch / 2 + offsets).astype(np.int64)
 
 
+def _seconds(bound: Any) -> tuple[float, float]:
+    with suppress(TypeError, ValueError):
+        start, end = map(float, bound)
+        if not (math.isnan(start) or math.isnan(end)):
+            return start, end
+    raise ValueError(f"bound: expected (start, end) in seconds, got {bound!r:.100}")
+
+
 @contextmanager
 def _open_frames(video: VideoSource) -> Iterator[Frames]:
     if not isinstance(video, (str, os.PathLike)):
+        if not is_sequence(video):
+            raise TypeError(
+                "video_path: expected the path of a video or of a folder of images, or a sequence "
+                f"of images, got {kind(video)}"
+            )
         yield _Images(video)
         return
     path = Path(video)

@@ -126,9 +126,10 @@ class Projector(NumberedModules):
         Returns a torch tensor in the model's dtype for a tensor, else a float32 array. ValueError
         for rows of another width.
         """
-        rows = arrays.float_array(vit_embeds, "vit_embeds")
+        width = int(self[0].weight.shape[0])
+        rows = arrays.float_rows(vit_embeds, "vit_embeds", width)
         core = self._engine.core
-        projected = core.project(rows.reshape(-1, rows.shape[-1] if rows.ndim else 1))
+        projected = core.project(rows.reshape(-1, width))
         shaped = projected.reshape(*rows.shape[:-1], projected.shape[-1])
         return arrays.like(shaped, vit_embeds, core.dtype)
 

@@ -44,7 +44,7 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="expected a JSON object, got list"):
         GenerationConfig.from_pretrained(tmp_path)
     (tmp_path / "generation_config.json").write_text("{")
-    with pytest.raises(OSError, match="not valid JSON"):
+    with pytest.raises(OSError, match="expected valid JSON"):
         GenerationConfig.from_pretrained(tmp_path)
 
 

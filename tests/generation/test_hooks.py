@@ -192,7 +192,7 @@ def test_logits_processors_run_in_order_before_the_warpers() -> None:
 
     kwargs = {"logits_processor": [only_seven, shift], "do_sample": True}
     assert run([3], **kwargs).tolist() == [[1, 8, 9, 10, 11, 12, 13]]
-    with pytest.raises(ValueError, match=r"logits processor must have shape \[1, 40\]"):
+    with pytest.raises(ValueError, match=r"`logits_processor` must have shape \[1, 40\]"):
         run([3], logits_processor=lambda ids, scores: scores[:, :3])
 
 

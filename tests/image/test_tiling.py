@@ -80,8 +80,11 @@ def test_find_closest_aspect_ratio_takes_the_later_of_two_for_large_images() -> 
         ({"max_num": 0}, "max_num: expected 1"),
         ({"min_num": 7, "max_num": 6}, r"max_num: expected 7 \(min_num\)"),
         ({"max_num": 10**12}, f"to {MAX_TILES}, got 1000000000000"),
-        ({"image_size": 0}, "(image|input)_size: expected at least 1, got 0"),
-        ({"image_size": 2**30, "max_num": 4}, "tile_size: too large"),
+        ({"image_size": 0}, "(image|input)_size: expected 1 to 65536 pixels, got 0"),
+        (
+            {"image_size": 2**30, "max_num": 4},
+            "(image|input)_size: expected 1 to 65536 pixels, got 1073741824",
+        ),
     ],
 )
 def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:

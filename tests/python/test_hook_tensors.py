@@ -18,6 +18,9 @@ QUESTION = "Tell me a story."
 class Tensor(np.ndarray):
     """The part of torch.Tensor that the package and its callers' hooks touch."""
 
+    is_meta = False
+    layout = "torch.strided"
+
     def detach(self) -> Tensor:
         return self
 

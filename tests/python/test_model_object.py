@@ -178,3 +178,9 @@ def test_processors_and_criteria_of_transformers_see_tensors(model: Any) -> None
     )
     assert tokens.tolist() == [[1, 9, 9, 9]]
     assert seen == {torch.Tensor}
+
+
+def test_repr_tells_what_the_model_is(model: Any) -> None:
+    text = repr(model)
+    for part in (str(CHECKPOINT), "float32", "cpu/", "internlm2-chat", "num_hidden_layers="):
+        assert part in text

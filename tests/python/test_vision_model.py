@@ -135,8 +135,8 @@ def test_tower_shuffle_and_projector_are_extract_feature(chat: Any) -> None:
             lambda chat: chat.vision_model(pixel_embeds=np.zeros((1, 5, 7), np.float32)),
             r"pixel_embeds: expected \(tiles, tokens, 128\), got \(1, 5, 7\)",
         ),
-        (lambda chat: chat.mlp1(np.zeros((2, 5), np.float32)), "mlp1: expected rows of 512"),
-        (lambda chat: chat.mlp1(np.float32(3)), "mlp1: expected rows of 512"),
+        (lambda chat: chat.mlp1(np.zeros((2, 5), np.float32)), "vit_embeds: expected .*512"),
+        (lambda chat: chat.mlp1(np.float32(3)), "vit_embeds: expected .*512"),
     ],
 )
 def test_misuse_is_named(chat: Any, call: Any, message: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from internvl_native.arguments import did_you_mean, kind
 from internvl_native.configuration import (
     CONFIGS,
     AutoConfig,
@@ -131,9 +132,10 @@ def load_config(folder: Path, options: LoadOptions, config_class: type[Pretraine
     else:
         config, unknown = _of_class(as_config(given), config_class), options.others
     if unknown:
+        name = next(iter(unknown))
         raise TypeError(
             f"{config_class.model_class}.from_pretrained() got an unexpected keyword argument "
-            f"{next(iter(unknown))!r}"
+            f"{name!r}{did_you_mean(name, [*_HONOURED, *vars(config)])}"
         )
     if options.torch_dtype is not None and not is_auto(options.torch_dtype):
         config.torch_dtype = torch_dtype_of(parse_dtype(options.torch_dtype, config))
@@ -155,10 +157,10 @@ def as_config(given: Any) -> PretrainedConfig:
     """A config of this package; that of the reference's own code gives its values."""
     if isinstance(given, PretrainedConfig):
         return copy.deepcopy(given)
-    values = given.to_dict() if hasattr(given, "to_dict") else given
+    is_object = hasattr(given, "to_dict") and not isinstance(given, type)
+    values = given.to_dict() if is_object else given
     if not isinstance(values, dict) or values.get("model_type") not in CONFIGS:
         raise ValueError(
-            f"config: expected a config of model_type {' or '.join(CONFIGS)}, "
-            f"got {type(given).__name__}"
+            f"config: expected a config of model_type {' or '.join(CONFIGS)}, got {kind(given)}"
         )
     return CONFIGS[values["model_type"]](**values)

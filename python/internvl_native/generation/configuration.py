@@ -8,7 +8,12 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["GENERATE_ARGUMENTS", "GenerationConfig"]
+from internvl_native import arguments
+from internvl_native.json_file import read_json_object
+
+__all__ = ["GENERATE_ARGUMENTS", "GENERATION_CONFIG", "GenerationConfig"]
+
+GENERATION_CONFIG = "generation_config.json"
 
 # Parameters and defaults of transformers 4.37.2.
 _DEFAULTS: dict[str, Any] = {
@@ -115,19 +120,15 @@ class GenerationConfig:
     def from_pretrained(
         cls,
         pretrained_model_name: str | os.PathLike[str],
-        config_file_name: str = "generation_config.json",
+        config_file_name: str = GENERATION_CONFIG,
         **kwargs: Any,
     ) -> GenerationConfig:
-        """Reads ``generation_config.json`` of a checkpoint folder. OSError if there is none."""
-        path = os.path.join(pretrained_model_name, config_file_name)
-        with open(path, encoding="utf-8") as file:
-            try:
-                values = json.load(file)
-            except ValueError as error:
-                raise OSError(f"{path} is not valid JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise OSError(f"{path}: expected a JSON object, got {type(values).__name__}")
-        return cls.from_dict(values, **kwargs)
+        """Reads ``generation_config.json`` of a checkpoint folder.
+
+        CheckpointError (an OSError) if there is none, or no JSON object in it.
+        """
+        folder = arguments.folder("pretrained_model_name", pretrained_model_name)
+        return cls.from_dict(read_json_object(folder / config_file_name), **kwargs)
 
     @classmethod
     def from_model_config(cls, model_config: Any) -> GenerationConfig:
@@ -142,9 +143,9 @@ class GenerationConfig:
         Since transformers 5 a parameter is None unless it was set; it has its default then. In
         older releases, None is a value of its own (no ``top_k``).
         """
-        if isinstance(config, (Mapping, str)) or not hasattr(config, "to_dict"):
+        if isinstance(config, (Mapping, str, type)) or not hasattr(config, "to_dict"):
             raise TypeError(
-                f"`generation_config` has to be a GenerationConfig, got {type(config).__name__}"
+                f"`generation_config` has to be a GenerationConfig, got {arguments.kind(config)}"
             )
         values = copy.deepcopy(config.to_dict())
         if not isinstance(config, cls):
@@ -155,11 +156,12 @@ class GenerationConfig:
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
-        config_file_name: str = "generation_config.json",
+        config_file_name: str = GENERATION_CONFIG,
     ) -> None:
         """Writes what differs from the defaults into a folder."""
-        os.makedirs(save_directory, exist_ok=True)
-        with open(os.path.join(save_directory, config_file_name), "w", encoding="utf-8") as file:
+        path = arguments.folder("save_directory", save_directory) / config_file_name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
             json.dump(self.to_diff_dict(), file, indent=2, sort_keys=True)
             file.write("\n")
 

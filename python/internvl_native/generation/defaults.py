@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from internvl_native.generation.configuration import GenerationConfig
+from internvl_native.generation.configuration import GENERATION_CONFIG, GenerationConfig
 
 
 class GenerationDefaults:
@@ -21,11 +21,11 @@ class GenerationDefaults:
     def __init__(self, folder: Path, model_config: Any) -> None:
         """Reads the file in ``folder``; without one, the values of ``model_config`` are shown.
 
-        Raises OSError for a file that is no JSON object.
+        Raises CheckpointError for a file that is no JSON object.
         """
-        try:
+        if (folder / GENERATION_CONFIG).exists():
             self.config: Any = GenerationConfig.from_pretrained(folder)
-        except FileNotFoundError:
+        else:
             self.config = GenerationConfig.from_model_config(model_config)
         self._stored = self.config.to_dict()
 

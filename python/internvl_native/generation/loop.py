@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from internvl_native import _core
+from internvl_native.arguments import kind
 from internvl_native.arrays import as_loaded
 from internvl_native.generation.configuration import GENERATE_ARGUMENTS, GenerationConfig
 from internvl_native.generation.outputs import (
@@ -17,7 +18,7 @@ from internvl_native.generation.outputs import (
 from internvl_native.generation.prepare import build_core_config, resolve_config
 from internvl_native.generation.stopping import stops
 from internvl_native.generation.values import exceeds, tokens
-from internvl_native.streamers import ended_on_error
+from internvl_native.streamers import end_stream, ended_on_error
 
 __all__ = ["GenerationPlan", "generate", "prepare_generation"]
 
@@ -69,7 +70,7 @@ class GenerationPlan:
                 should_stop=self._should_stop(to_user),
             )
         finally:
-            _end(self._streamer)
+            end_stream(self._streamer)
         return self._result(raw, to_user)
 
     def _result(self, raw: Mapping[str, Any], to_user: Callable[[Any], Any]) -> Any:
@@ -120,6 +121,10 @@ class GenerationPlan:
             ids, changed = to_user(input_ids), to_user(scores)
             for processor in self._processors:
                 changed = processor(ids, changed)
+                if changed is None:
+                    raise TypeError(
+                        f"`logits_processor` has to return scores, got None from {processor!r}"
+                    )
             try:
                 return np.asarray(changed, dtype=np.float32)
             except (TypeError, ValueError) as error:
@@ -136,6 +141,8 @@ class GenerationPlan:
         if function is None:
             return None
         name = "prefix_allowed_tokens_fn"
+        if not callable(function):
+            raise TypeError(f"`{name}` has to be callable, got {function!r:.100}")
         return lambda batch_id, ids: tokens(name, function(batch_id, to_user(ids)))
 
 
@@ -156,8 +163,9 @@ def prepare_generation(
         defaults = GenerationConfig.from_model_config(model_config)
         config = resolve_config(parameters, generation_config, defaults)
         if streamer is not None:
-            if not (hasattr(streamer, "put") and hasattr(streamer, "end")):
-                raise TypeError(f"`streamer` has to have put() and end(), got {streamer!r}")
+            is_one = hasattr(streamer, "put") and hasattr(streamer, "end")
+            if not is_one or isinstance(streamer, type):
+                raise TypeError(f"`streamer` has to have put() and end(), got {kind(streamer)}")
             if exceeds("num_beams", config.num_beams, 1):
                 raise ValueError(
                     "`streamer` cannot be used with beam search (yet!). Make sure that `num_beams` "
@@ -195,14 +203,10 @@ def _as_list(name: str, value: Any) -> list[Any]:
         return []
     items = list(value) if isinstance(value, (list, tuple)) else [value]
     for item in items:
-        if not callable(item):
-            raise TypeError(f"`{name}` has to hold callables, got {item!r}")
+        if not callable(item) or isinstance(item, type):
+            got = kind(item) if isinstance(item, type) else repr(item)
+            raise TypeError(f"`{name}` has to hold callables, got {got}")
     return items
-
-
-def _end(streamer: Any) -> None:
-    if hasattr(streamer, "end"):
-        streamer.end()
 
 
 def _identity(array: Any) -> Any:

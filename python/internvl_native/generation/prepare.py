@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from internvl_native import _core
+from internvl_native.arguments import did_you_mean
 from internvl_native.generation import processors, random_state
 from internvl_native.generation.configuration import GenerationConfig
 from internvl_native.generation.values import exceeds, finite_number, integer, tokens
@@ -39,6 +40,7 @@ def resolve_config(
         raise ValueError(
             f"The following `model_kwargs` are not used by the model: {unknown} (note: typos in the"
             " generate arguments will also show up in this list)"
+            f"{did_you_mean(unknown[0], vars(config))}"
         )
     return config
 
@@ -97,7 +99,7 @@ def build_core_config(
 
 def _check_relations(config: GenerationConfig) -> None:
     """GenerationConfig.validate of the reference, without its warnings."""
-    if config.early_stopping not in {True, False, "never"}:
+    if config.early_stopping not in (True, False, "never"):
         raise ValueError(
             f"`early_stopping` must be a boolean or 'never', but is {config.early_stopping}."
         )

@@ -133,7 +133,7 @@ def _is_text(value: Any) -> bool:
         value = value[0]
         if isinstance(value, (list, tuple)) and value:
             value = value[0]
-    return isinstance(value, str) or value in ([], ())
+    return isinstance(value, str) or (isinstance(value, (list, tuple)) and not value)
 
 
 def _split_pair(item: Any, is_split_into_words: bool) -> tuple[Any, Any]:

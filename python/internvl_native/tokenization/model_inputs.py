@@ -193,6 +193,9 @@ class ModelInputs(Codec):
     ) -> BatchEncoding:
         """Pad one encoding, a batch, or a list of encodings to a common length."""
         if isinstance(encoded_inputs, (list, tuple)):
+            for row in encoded_inputs:
+                if not isinstance(row, Mapping):
+                    raise ValueError(f"encoded_inputs: expected encodings, got {row!r:.100}")
             names = encoded_inputs[0].keys() if encoded_inputs else ()
             encoded_inputs = {name: [row[name] for row in encoded_inputs] for name in names}
         if not isinstance(encoded_inputs, Mapping):

@@ -6,6 +6,8 @@ import dataclasses
 import warnings
 from typing import Any, Protocol
 
+from internvl_native.arguments import integer
+
 PADDINGS = ("longest", "max_length", "do_not_pad")
 TRUNCATIONS = ("only_first", "only_second", "longest_first", "do_not_truncate")
 _UNLIMITED = 10**20  # a model_max_length beyond this means that there is no limit
@@ -62,7 +64,9 @@ class EncodeOptions:
     def resolve(self, tokenizer: HasLimits) -> None:
         if self.return_offsets_mapping:
             raise NotImplementedError("return_offsets_mapping: sentencepiece gives no offsets here")
-        if self.max_length is not None and self.max_length < 0:
+        if isinstance(self.max_length, float) and self.max_length.is_integer():
+            self.max_length = int(self.max_length)  # as model_max_length may come from JSON
+        if self.max_length is not None and integer("max_length", self.max_length) < 0:
             raise ValueError(f"max_length: expected 0 or more, got {self.max_length}")
         if self.max_length is not None and self.padding is False and self.truncation is None:
             self.truncation = "longest_first"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from internvl_native import html
+from internvl_native import arguments, html
 from internvl_native.tokenization import files
 from internvl_native.tokenization.chat_template import CHATML, render_chat
 from internvl_native.tokenization.encoding import Encoder
@@ -112,7 +113,8 @@ class PreTrainedTokenizer(Encoder):
             raise ValueError(
                 "legacy_format: expected True or None, only fast tokenizers take False"
             )
-        return files.write_tokenizer(self, Path(save_directory), filename_prefix)
+        folder = arguments.folder("save_directory", save_directory)
+        return files.write_tokenizer(self, folder, filename_prefix)
 
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
@@ -150,7 +152,12 @@ class PreTrainedTokenizer(Encoder):
         template = chat_template or self.chat_template or self.default_chat_template
         if template is None:
             raise ValueError("chat_template: the checkpoint has none, expected one as an argument")
-        text = render_chat(template, messages, add_generation_prompt, self.special_tokens_map)
+        if isinstance(messages, (str, Mapping)) or not isinstance(messages, Iterable):
+            raise TypeError(
+                f"conversation: expected a list of messages, got {arguments.kind(messages)}"
+            )
+        arguments.text("chat_template", template)
+        text = render_chat(template, list(messages), add_generation_prompt, self.special_tokens_map)
         if not tokenize:
             return text
         encoded = self.encode_plus(
