@@ -54,6 +54,18 @@ class DecoderInputs:
         rows = rows.reshape(embeds.shape[:2])
         return cls(np.zeros_like(rows), rows, embeds.reshape(-1, width))
 
+    @classmethod
+    def from_ids_or_embeddings(
+        cls, input_ids: Any, inputs_embeds: Any, config: Any
+    ) -> DecoderInputs:
+        """Whichever of the two is not None. ValueError for neither and both."""
+        if (input_ids is None) == (inputs_embeds is None):
+            got = "neither" if input_ids is None else "both"
+            raise ValueError(f"input_ids, inputs_embeds: expected one of the two, got {got}")
+        if inputs_embeds is not None:
+            return cls.from_embeddings(inputs_embeds, config)
+        return cls.from_ids(input_ids, config)
+
     def with_features(self, features: Any, image_token: int) -> DecoderInputs:
         """Image features (..., hidden_size) in place of the image tokens, in order.
 

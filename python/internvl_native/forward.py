@@ -34,6 +34,16 @@ class CausalLMOutputWithPast(ModelOutput):
     _fields = ("loss", "logits", "past_key_values", "hidden_states", "attentions")
 
 
+class BaseModelOutputWithPast(ModelOutput):
+    """What ``language_model.model`` returns.
+
+    last_hidden_state: (batch, length, hidden_size), the final norm's output. The other fields are
+    those of :class:`CausalLMOutputWithPast`.
+    """
+
+    _fields = ("last_hidden_state", "past_key_values", "hidden_states", "attentions")
+
+
 class KeyValueCache:
     """Keys and values of a batch: what ``forward`` returns and takes as ``past_key_values``.
 
@@ -88,7 +98,41 @@ class ForwardOptions:
 def run_forward(
     engine: Engine, config: Any, inputs: DecoderInputs, options: ForwardOptions, *, as_torch: bool
 ) -> Any:
-    """Runs the decoder of a language model with this config; torch tensors out if ``as_torch``."""
+    """Logits of a language model with this config; torch tensors out if ``as_torch``."""
+    core = engine.core
+    batch, length = inputs.shape
+    labels = None
+    if options.labels is not None:
+        labels = _labels(options.labels, inputs.shape, config.vocab_size)
+    kept = _kept_positions(options.logits_to_keep, length)
+    hidden, fields = _decode(engine, config, inputs, options, as_torch)
+    flat = hidden.reshape(-1, hidden.shape[-1])
+    logits = core.output(hidden[:, length - kept :].reshape(-1, hidden.shape[-1]))
+
+    def head(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        return logits[rows] if kept == length else core.output(flat[rows])
+
+    if labels is not None:
+        loss = np.asarray(_cross_entropy(head, labels), np.float32)
+        fields["loss"] = _public(loss, "float32", as_torch)
+    fields["logits"] = _public(logits.reshape(batch, kept, -1), "float32", as_torch)
+    return _returned(CausalLMOutputWithPast(**fields), config, options)
+
+
+def run_decoder(
+    engine: Engine, config: Any, inputs: DecoderInputs, options: ForwardOptions, *, as_torch: bool
+) -> Any:
+    """As :func:`run_forward`, but the final norm's output instead of logits."""
+    hidden, fields = _decode(engine, config, inputs, options, as_torch)
+    fields["last_hidden_state"] = _public(hidden, engine.core.dtype, as_torch)
+    return _returned(BaseModelOutputWithPast(**fields), config, options)
+
+
+def _decode(
+    engine: Engine, config: Any, inputs: DecoderInputs, options: ForwardOptions, as_torch: bool
+) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    """The final norm's output (batch, length, hidden_size), and the cache and the hidden states
+    that were asked for."""
     if options.output_attentions or (
         options.output_attentions is None and config.output_attentions
     ):
@@ -99,12 +143,7 @@ def run_forward(
     core = engine.core
     past = _checked_cache(options.past_key_values, inputs)
     mask = _mask(options.attention_mask, inputs, past)
-    length = inputs.shape[1]
     start = 0 if past is None else past.get_seq_length()
-    labels = None
-    if options.labels is not None:
-        labels = _labels(options.labels, inputs.shape, config.vocab_size)
-    kept = _kept_positions(options.logits_to_keep, length)
     session = inputs.session(
         core,
         np.ascontiguousarray(mask[:, start:]),
@@ -114,24 +153,19 @@ def run_forward(
     )
     wants_states = _default(options.output_hidden_states, config.output_hidden_states)
     hidden, states = session.forward(wants_states)
-    flat = hidden.reshape(-1, hidden.shape[-1])
-    logits = core.output(hidden[:, length - kept :].reshape(-1, hidden.shape[-1]))
-
-    def head(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        return logits[rows] if kept == length else core.output(flat[rows])
-
-    def public(array: npt.NDArray[Any], dtype: str = "float32") -> Any:
-        return arrays.as_torch(array, dtype) if as_torch else array
-
     fields: dict[str, Any] = {}
-    if labels is not None:
-        fields["loss"] = public(np.asarray(_cross_entropy(head, labels), np.float32))
-    fields["logits"] = public(logits.reshape(inputs.shape[0], kept, -1))
     if _default(options.use_cache, config.use_cache):
         fields["past_key_values"] = KeyValueCache(session.cache(), mask)
     if states is not None:
-        fields["hidden_states"] = tuple(public(layer, core.dtype) for layer in states)
-    output = CausalLMOutputWithPast(**fields)
+        fields["hidden_states"] = tuple(_public(layer, core.dtype, as_torch) for layer in states)
+    return hidden, fields
+
+
+def _public(array: npt.NDArray[Any], dtype: str, as_torch: bool) -> Any:
+    return arrays.as_torch(array, dtype) if as_torch else array
+
+
+def _returned(output: ModelOutput, config: Any, options: ForwardOptions) -> Any:
     return output if _default(options.return_dict, config.use_return_dict) else output.to_tuple()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from internvl_native import arrays
 from internvl_native.configuration import InternVLChatConfig
+from internvl_native.decoder import Decoder
 from internvl_native.decoder_inputs import DecoderInputs, check_ids, generation_positions
 from internvl_native.engine import Engine
 from internvl_native.forward import ForwardOptions, run_forward
@@ -85,13 +87,19 @@ class LanguageModel(Module):
         super().__init__(engine, tree)
         self.config = config.llm_config
 
+    @cached_property
+    def model(self) -> Decoder:
+        """The decoder without the head, as in ``language_model.model(ids).last_hidden_state``."""
+        tree: Any = self._tree["model"]
+        return Decoder(self.config, self._engine, tree)
+
     def get_input_embeddings(self) -> InputEmbeddings:
         """Callable on ids; its ``weight`` is (vocab_size, hidden_size)."""
         return InputEmbeddings(self._engine, self._embedding("tok_embeddings", "embed_tokens"))
 
     def get_output_embeddings(self) -> OutputEmbeddings:
-        """Callable on the last of ``hidden_states``; its ``weight`` is (vocab_size,
-        hidden_size)."""
+        """Callable on the last of ``hidden_states``, and on ``model.norm`` of the others; its
+        ``weight`` is (vocab_size, hidden_size)."""
         tree: Any = self._tree
         for name in ("output", "lm_head"):
             if name in tree:
@@ -145,7 +153,7 @@ class LanguageModel(Module):
             logits_to_keep,
         )
         as_torch = any(map(arrays.is_torch, (input_ids, inputs_embeds, attention_mask, labels)))
-        inputs = self._inputs(input_ids, inputs_embeds)
+        inputs = DecoderInputs.from_ids_or_embeddings(input_ids, inputs_embeds, self.config)
         return run_forward(self._engine, self.config, inputs, options, as_torch=as_torch)
 
     __call__ = forward
@@ -182,7 +190,7 @@ class LanguageModel(Module):
             if inputs is not None and input_ids is not None:
                 raise ValueError("inputs, input_ids: two names of the same, got both")
             ids = input_ids if inputs is None else inputs
-            prompts = self._inputs(ids, inputs_embeds)
+            prompts = DecoderInputs.from_ids_or_embeddings(ids, inputs_embeds, self.config)
             mask = arrays.mask_array(attention_mask, prompts.shape)
         plan = prepare_generation(
             generate_kwargs,
@@ -196,11 +204,3 @@ class LanguageModel(Module):
             ),
             torch_tensors=any(map(arrays.is_torch, (ids, inputs_embeds))),
         )
-
-    def _inputs(self, input_ids: Any, inputs_embeds: Any) -> DecoderInputs:
-        if (input_ids is None) == (inputs_embeds is None):
-            got = "neither" if input_ids is None else "both"
-            raise ValueError(f"input_ids, inputs_embeds: expected one of the two, got {got}")
-        if inputs_embeds is not None:
-            return DecoderInputs.from_embeddings(inputs_embeds, self.config)
-        return DecoderInputs.from_ids(input_ids, self.config)

@@ -60,6 +60,22 @@ class Module(Placement):
         self._engine = engine
         self._tree = tree
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises TypeError: parts that run by themselves have a ``__call__`` of their own."""
+        raise TypeError(
+            "this part runs inside the engine only; model.taps gives its activations. Callable are "
+            "vision_model, mlp1, language_model, language_model.model, its norm, and what "
+            "get_input_embeddings() and get_output_embeddings() return"
+        )
+
+    def __repr__(self) -> str:
+        """Names of parts, names and shapes of parameters."""
+        entries = (
+            name if isinstance(value, dict) else f"{name}: {tuple(value.shape)}"
+            for name, value in self._tree.items()
+        )
+        return f"{type(self).__name__}({', '.join(entries)})"
+
     # ---- parameters
 
     def named_parameters(

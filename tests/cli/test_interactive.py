@@ -155,6 +155,7 @@ def test_mistakes_do_not_end_it(start: Start) -> None:
     for line, message in (
         ("/imag x", "no command /imag: did you mean /image?"),
         ("/xyz", "no command /xyz: /help lists the commands"),
+        ("/image", "no images"),
         ("/image none.jpg", "none.jpg: No such file or directory"),
         (f"/image {DATA / 'images' / 'prt.jpg'}", f"did you mean '{PORT}'?"),
         (f"/image {DATA}", "Is a directory"),

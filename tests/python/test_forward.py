@@ -105,6 +105,32 @@ def test_loss_without_all_logits(fast_model: Any) -> None:
     assert [type(part).__name__ for part in text[1:]] == ["ndarray", "KeyValueCache"]
 
 
+def test_the_head_reads_every_layer(model: Any) -> None:
+    """The logit lens: the final norm and the head, on what the layers compute."""
+    decoder = model.language_model.model
+    layer = f"llm.layer{model.config.llm_config.num_hidden_layers}"
+    with model.taps(layer, "llm.norm") as taps:
+        output = decoder(input_ids=IDS[:1], output_hidden_states=True)
+    np.testing.assert_array_equal(output.last_hidden_state, output.hidden_states[-1])
+    np.testing.assert_allclose(decoder.norm(taps[layer]), taps["llm.norm"], rtol=1e-5, atol=1e-5)
+    head = model.get_output_embeddings()
+    logits = model.language_model(input_ids=IDS[:1]).logits
+    np.testing.assert_array_equal(head(output.last_hidden_state), logits)
+    lens = head(decoder.norm(output.hidden_states[1]))
+    assert lens.shape == logits.shape
+    assert (lens != logits).any()
+
+
+def test_the_decoder_goes_on_from_its_cache(fast_model: Any) -> None:
+    decoder = fast_model.language_model.model
+    whole = decoder(IDS, MASK).last_hidden_state
+    begin = decoder(IDS[:, :9], MASK[:, :9], return_dict=False)
+    assert [type(part).__name__ for part in begin] == ["ndarray", "KeyValueCache"]
+    rest = decoder(IDS[:, 9:], MASK, past_key_values=begin[1], use_cache=False)
+    np.testing.assert_array_equal(rest.last_hidden_state, whole[:, 9:])
+    assert rest.past_key_values is None
+
+
 def test_embeddings_are_those_of_ids(model: Any) -> None:
     embeddings = model.get_input_embeddings()
     assert embeddings(IDS).shape == (*IDS.shape, embeddings.embedding_dim)
@@ -149,13 +175,18 @@ def pixels(model: Any) -> np.ndarray:
 WRONG: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "attentions": (lambda m: m(input_ids=IDS, output_attentions=True),
                    ValueError, "output_attentions: .*taps"),
-    "too few image tokens": (lambda m: m(pixels(m), IDS), ValueError, "rows, but input_ids hold 0"),
+    "too few image tokens": (lambda m: m(pixels(m), IDS),
+                             ValueError, r"rows, but input_ids hold 0.*size"),
     "flags of three tiles": (lambda m: m(pixels(m), IDS, image_flags=[1, 0, 1]),
                              ValueError, r"image_flags: .*2 tiles, got shape \(3,\)"),
     "no ids": (lambda m: m(), TypeError, "input_ids: .*got None"),
     "ids and embeddings": (lambda m: m.language_model(IDS, inputs_embeds=np.zeros((2, 40, 128))),
                            ValueError, "got both"),
     "neither": (lambda m: m.language_model(), ValueError, "got neither"),
+    "a layer by itself": (lambda m: m.language_model.model.layers[0](np.zeros((1, 4, 128))),
+                          TypeError, "runs inside the engine only; model.taps"),
+    "a norm of another width": (lambda m: m.language_model.model.norm(np.zeros((4, 5))),
+                                ValueError, r"hidden_states: .*\(4, 5\)"),
     "embeddings of another width": (lambda m: m.language_model(inputs_embeds=np.zeros((2, 4, 5))),
                                     ValueError, r"inputs_embeds: .*\(2, 4, 5\)"),
     "mask of another length": (lambda m: m(input_ids=IDS, attention_mask=MASK[:, 1:]),

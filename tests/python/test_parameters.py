@@ -113,6 +113,11 @@ def test_what_a_parameter_says(chat: Any) -> None:
         weight.requires_grad = True
 
 
+def test_what_a_part_says(chat: Any) -> None:
+    assert repr(chat.language_model.model.norm) == "FinalNorm(weight: (128,))"
+    assert repr(chat.vision_model.encoder.layers[0].mlp) == "Module(fc1, fc2)"
+
+
 def test_a_parameter_computes_as_its_values(chat: Any) -> None:
     weight = chat.language_model.model.norm.weight
     values = np.asarray(weight)

@@ -172,6 +172,7 @@ def test_pad(tokenizer: PreTrainedTokenizer) -> None:
 
 def test_batch_encoding() -> None:
     encoded = BatchEncoding({"input_ids": [[1, 2]]}, "np")
+    assert str(encoded.keys()) == "dict_keys(['input_ids'])"
     assert {**encoded}["input_ids"] is encoded.input_ids
     assert encoded.to("cpu") is encoded
     assert encoded[:1]["input_ids"].shape == (1, 2)

@@ -102,6 +102,8 @@ class _Session:
         images = self.dialogue.images
         known = len(images) if text else 0
         images += [self.loader.load(name) for name in _names(text)]
+        if not images:
+            self._note("no images")
         self._list_images(known)
 
     def _list_images(self, begin: int = 0) -> None:

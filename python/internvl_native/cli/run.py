@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [-h] [--debug] (PROGRAM | -m MODULE) [ARGUMENT ...]"
     parser.add_argument("-m", dest="module", action="store_true", help="PROGRAM is a module's name")
     parser.add_argument("program", metavar="PROGRAM", help="a Python file")
-    parser.add_argument("arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER)
+    rest = parser.add_argument("arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER)
+    rest.required = False  # without a PROGRAM, argparse would name it, too
 
 
 def run(arguments: argparse.Namespace) -> int:

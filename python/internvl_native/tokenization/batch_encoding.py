@@ -38,6 +38,18 @@ class BatchEncoding(UserDict):  # type: ignore[type-arg]
             raise AttributeError(name)
         return self.data[name]
 
+    def keys(self) -> Any:
+        """Names, as those of a dictionary: they print without the outputs."""
+        return self.data.keys()
+
+    def values(self) -> Any:
+        """Outputs."""
+        return self.data.values()
+
+    def items(self) -> Any:
+        """(name, output)."""
+        return self.data.items()
+
     def convert_to_tensors(
         self, tensor_type: str | None = None, prepend_batch_axis: bool = False
     ) -> BatchEncoding:
