@@ -81,9 +81,10 @@ class Terminal:
             assert self._read(), f"expected more, got {self.text!r}"
 
     def exit_code(self) -> int:
-        """Waits for the end of the program."""
+        """Waits for the end of the program. AssertionError if the time is over before that."""
         while self._read():
             pass
+        assert time.monotonic() < self._deadline, f"did not end, got {self.text!r}"
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def _read(self) -> bool:
