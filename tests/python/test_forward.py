@@ -183,8 +183,6 @@ WRONG: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "ids and embeddings": (lambda m: m.language_model(IDS, inputs_embeds=np.zeros((2, 40, 128))),
                            ValueError, "got both"),
     "neither": (lambda m: m.language_model(), ValueError, "got neither"),
-    "a layer by itself": (lambda m: m.language_model.model.layers[0](np.zeros((1, 4, 128))),
-                          TypeError, "runs inside the engine only; model.taps"),
     "a norm of another width": (lambda m: m.language_model.model.norm(np.zeros((4, 5))),
                                 ValueError, r"hidden_states: .*\(4, 5\)"),
     "embeddings of another width": (lambda m: m.language_model(inputs_embeds=np.zeros((2, 4, 5))),
