@@ -62,7 +62,8 @@ VIEWS: Table = {
         lambda b: b.model.mlp1(np.full((1, 4), np.nan)), ValueError, "vit_embeds: .*NaN",
     ),
     "a layer called": (
-        lambda b: b.model.vision_model.encoder.layers[0](pixels()), TypeError, "runs inside the engine only",
+        lambda b: b.model.vision_model.encoder.layers[0](pixels()),
+        TypeError, "runs inside the engine only",
     ),
     "a layer that is not there": (
         lambda b: b.model.vision_model.encoder.layers[99], IndexError, "got 99",

@@ -114,7 +114,7 @@ def test_what_a_parameter_says(chat: Any) -> None:
 
 
 def test_what_a_part_says(chat: Any) -> None:
-    assert repr(chat.language_model.model.norm) == "FinalNorm(weight: (128,))"
+    assert repr(chat.language_model.model.norm) == "FinalNorm(weight: (64,))"
     assert repr(chat.vision_model.encoder.layers[0].mlp) == "Module(fc1, fc2)"
 
 
