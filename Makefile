@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 EXTRAS := .venv-extras
 SANITIZED := build/sanitize
 SECONDS ?= 60
+SEED ?= 1
 INSTALL := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation
 SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so') \
            CMakeLists.txt pyproject.toml README.md LICENSE
@@ -33,9 +34,9 @@ format: $(VENV)/.tools
 sanitize: $(SANITIZED)/.installed
 	.ci/sanitized $(BIN)/python $(SANITIZED)/site -m pytest $(TESTS)
 
-# Random files, texts and arguments on the same build, for SECONDS in all.
+# Random files, texts and arguments on the same build, for SECONDS in all, from SEED.
 fuzz: $(SANITIZED)/.installed
-	.ci/fuzz $(BIN)/python $(SANITIZED)/site $(SECONDS)
+	.ci/fuzz $(BIN)/python $(SANITIZED)/site $(SECONDS) $(SEED)
 
 aarch64: $(VENV)/.tools
 	.ci/check-aarch64
