@@ -61,7 +61,8 @@ def conversation(checkpoint: str, images: list[str], questions: list[str]) -> st
             terminal.expect(f"{line}\n")
         terminal.expect("\n> ")
         shown = _NO_STYLE.sub("", terminal.raw).replace("\r", "")
-    return f"$ {shlex.join(['internvl-native', *command])}\n{shown}"
+    prompt_end = shown.rindex("> ") + len("> ")  # what follows may have come in part only
+    return f"$ {shlex.join(['internvl-native', *command])}\n{shown[:prompt_end]}"
 
 
 if __name__ == "__main__":
