@@ -41,7 +41,7 @@ PixelValues pixel_view(const py::array& pixel_values, const std::string& dtype) 
 Observer tile_observer(const Recorders& recorders, std::int64_t tiles, std::int64_t vision_tokens,
                        std::int64_t tokens) {
   if (recorders.empty()) return {};
-  for (const auto& recorder : recorders) check(recorder != nullptr, "recorders: got None");
+  check_recorders(recorders);
   for (const auto& recorder : recorders) recorder->begin(tiles);
   return [=, &recorders, seen = std::map<std::string, std::int64_t>()](const std::string& name,
                                                                        Tensor value) mutable {

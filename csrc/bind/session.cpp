@@ -40,7 +40,7 @@ std::unique_ptr<ChatSession> start_session(
     const FloatArray& embeddings, const MaskArray& attention_mask, const IdArray& position_ids,
     const std::optional<PyCache>& past, const Recorders& recorders) {
   check(model != nullptr, "model: expected an InternVL, got None");
-  for (const auto& recorder : recorders) check(recorder != nullptr, "recorders: got None");
+  check_recorders(recorders);
   check(input_ids.ndim() == 2, "input_ids: expected 2 dimensions (batch, length), got ",
         input_ids.ndim());
   const std::int64_t width = model->config().decoder.hidden_size;

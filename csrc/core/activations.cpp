@@ -1,6 +1,7 @@
 #include "core/activations.h"
 
 #include "core/dtype.h"
+#include "core/error.h"
 
 namespace internvl {
 namespace {
@@ -62,6 +63,10 @@ std::vector<Activations::Rows> Activations::sequences(const std::string& name) c
       if (found != sequence.end()) result.push_back(found->second);
     }
   return result;
+}
+
+void check_recorders(const Recorders& recorders) {
+  for (const auto& recorder : recorders) check(recorder != nullptr, "recorders: got None");
 }
 
 }  // namespace internvl

@@ -53,4 +53,7 @@ class Activations {
 
 using Recorders = std::vector<std::shared_ptr<Activations>>;
 
+/// Throws InvalidArgument unless there is an object behind every pointer.
+void check_recorders(const Recorders& recorders);
+
 }  // namespace internvl
