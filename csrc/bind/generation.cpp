@@ -60,6 +60,10 @@ class PySequenceModel : public SequenceModel {
     PYBIND11_OVERRIDE_PURE(std::int64_t, SequenceModel, batch_size);
   }
 
+  std::vector<std::int64_t> prompt(std::int64_t row) const override {
+    PYBIND11_OVERRIDE(std::vector<std::int64_t>, SequenceModel, prompt, row);
+  }
+
   void keep_hidden_states(KeepHidden keep) override {
     const py::gil_scoped_acquire gil;
     constexpr std::array<const char*, 3> names{"none", "last", "all"};
@@ -94,6 +98,19 @@ class PySequenceModel : public SequenceModel {
     const py::array_t<std::int32_t> input(shape[0], tokens);
     copy_checked(method("step")(input).cast<FloatArray>(), shape, logits, "logits of step()");
   }
+
+  std::int64_t max_extension() const override {
+    PYBIND11_OVERRIDE(std::int64_t, SequenceModel, max_extension);
+  }
+
+  void extend(const std::int32_t* tokens, std::int64_t count, float* logits) override {
+    const py::gil_scoped_acquire gil;
+    const py::array_t<std::int32_t> input(count, tokens);
+    copy_checked(method("extend")(input).cast<FloatArray>(), {count, vocab_size()}, logits,
+                 "logits of extend()");
+  }
+
+  void crop(std::int64_t count) override { PYBIND11_OVERRIDE(void, SequenceModel, crop, count); }
 
  private:
   py::function method(const char* name) const {
@@ -243,6 +260,8 @@ void bind_config(py::module_& module) {
       .def_readwrite("length_penalty", &Config::length_penalty)
       .def_readwrite("early_stopping", &Config::early_stopping)
       .def_readwrite("penalty_alpha", &Config::penalty_alpha)
+      .def_readwrite("prompt_lookup_num_tokens", &Config::prompt_lookup_num_tokens)
+      .def_readwrite("max_matching_ngram_size", &Config::max_matching_ngram_size)
       .def_readwrite("sequence_bias", &Config::sequence_bias)
       .def_readwrite("diversity_penalty", &Config::diversity_penalty)
       .def_readwrite("repetition_penalty", &Config::repetition_penalty)

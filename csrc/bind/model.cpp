@@ -13,6 +13,7 @@
 #include "core/activations.h"
 #include "core/error.h"
 #include "model/internvl.h"
+#include "model/rope.h"
 
 namespace py = pybind11;
 
@@ -157,6 +158,16 @@ void bind_model(py::module_& module) {
       .def_property_readonly("dtype", [](const InternVL& model) { return name_of(model.dtype()); })
       .def_property_readonly("backend",
                              [](const InternVL& model) { return model.backend().name(); })
+      .def_property_readonly(
+          "unscaled_length",
+          [](const InternVL& model) { return unscaled_length(model.config().decoder); },
+          "Up to this length of a sequence, a token's keys do not depend on it.")
+      .def(
+          "tokens_per_tile",
+          [](const InternVL& model, const py::array& pixel_values, const std::string& dtype) {
+            return model.tokens_per_tile(pixel_view(pixel_values, dtype));
+          },
+          py::arg("pixel_values"), py::arg("dtype"), "As extract_feature() returns them.")
       .def("extract_feature", &extract_feature, py::arg("pixel_values"), py::arg("dtype"),
            py::arg("recorders") = Recorders(),
            "(tiles, channels, height, width) of dtype (bfloat16 as uint16 bits) -> float32\n"

@@ -27,6 +27,29 @@ struct PyCache {
   BatchCache batch;
 };
 
+/// A sequence's keys and values, and the model that they are of.
+struct PySequenceCache {
+  std::shared_ptr<const InternVL> model;
+  KvCache sequence;
+
+  std::int64_t length() const { return sequence.length(); }
+  std::size_t page_bytes() const { return sequence.page_bytes(); }
+
+  std::vector<std::uintptr_t> pages() const {
+    std::vector<std::uintptr_t> addresses;
+    for (std::int64_t p = 0; p < sequence.page_count(); ++p)
+      addresses.push_back(reinterpret_cast<std::uintptr_t>(sequence.pages()[p]));
+    return addresses;
+  }
+
+  PySequenceCache prefix(std::int64_t tokens) const {
+    check(tokens >= 0, "tokens: expected no negative number, got ", tokens);
+    PySequenceCache result = *this;
+    result.sequence.truncate(tokens);
+    return result;
+  }
+};
+
 template <class Array, class T>
 void copy_matrix(std::vector<T>& target, const Array& source, const Prompts& prompts,
                  const char* name) {
@@ -102,6 +125,18 @@ py::tuple forward(ChatSession& session, bool hidden_states) {
                                states.values.data()));
 }
 
+void reuse(ChatSession& session, std::int64_t row, const PySequenceCache& stored) {
+  check(stored.model == session.shared_model(),
+        "stored: expected a cache of this model in its present dtype");
+  session.reuse(row, stored.sequence);
+}
+
+PySequenceCache sequence(const ChatSession& session, std::int64_t row) {
+  check(row >= 0 && row < session.batch_size(), "row: expected 0 to ", session.batch_size() - 1,
+        ", got ", row);
+  return {session.shared_model(), session.cache().rows[row]};
+}
+
 PyCache select(const PyCache& cache, const std::vector<std::int64_t>& rows) {
   PyCache result{cache.model, {cache.batch.length, {}}};
   const auto count = static_cast<std::int64_t>(cache.batch.rows.size());
@@ -125,6 +160,7 @@ py::array_t<float> to_array(const Activations::Rows& rows) {
 }  // namespace
 
 void bind_session(py::module_& module) {
+  module.attr("KV_PAGE_TOKENS") = kKvPageTokens;
   py::class_<Activations, std::shared_ptr<Activations>>(
       module, "Activations", "Activations by name, of every sequence that calls compute.")
       .def(py::init<std::set<std::string>>(), py::arg("names"))
@@ -142,6 +178,14 @@ void bind_session(py::module_& module) {
       .def_property_readonly("batch_size",
                              [](const PyCache& cache) { return cache.batch.rows.size(); })
       .def("select", &select, py::arg("rows"), "A cache of these rows, which may repeat.");
+  py::class_<PySequenceCache>(module, "SequenceCache",
+                              "Keys and values of one sequence; immutable.")
+      .def_property_readonly("length", &PySequenceCache::length)
+      .def_property_readonly("pages", &PySequenceCache::pages,
+                             "Addresses of its pages, which caches share where they agree.")
+      .def_property_readonly("page_bytes", &PySequenceCache::page_bytes)
+      .def("prefix", &PySequenceCache::prefix, py::arg("tokens"),
+           "A cache of its first tokens, of all where there are fewer.");
   py::class_<ChatSession, SequenceModel>(module, "ChatSession",
                                          "A batch of prompts that grows by a token a step.")
       .def(
@@ -151,6 +195,10 @@ void bind_session(py::module_& module) {
           "Matrices of (batch, length): int32 ids, int32 rows of `embeddings` that stand for them\n"
           "or -1, uint8 mask, int32 positions. embeddings: float32 (rows, hidden_size).")
       .def("prefill", &prefill, "Runs the prompts, once -> float32 (batch, vocab_size).")
+      .def(
+          "reuse", &reuse, py::arg("row"), py::arg("stored"),
+          "Before prefill(): a SequenceCache with the first unmasked tokens of this prompt, which\n"
+          "prefill() then leaves out.")
       .def("step", &step, py::arg("tokens"),
            "Appends int32 tokens (batch) -> float32 (batch, vocab_size) of the new positions.")
       .def("forward", &forward, py::arg("hidden_states"),
@@ -162,7 +210,12 @@ void bind_session(py::module_& module) {
           [](const ChatSession& session) {
             return PyCache{session.shared_model(), session.cache()};
           },
-          "Keys and values of all tokens so far.");
+          "Keys and values of all tokens so far.")
+      .def("sequence", &sequence, py::arg("row"), "Keys and values of one row so far.")
+      .def("appended", &ChatSession::appended, py::arg("row"),
+           "Tokens of a row behind its prompt, as far as they were fed to the model.")
+      .def_property_readonly("passes", &ChatSession::passes,
+                             "Passes through the decoder after the prompts'.");
 }
 
 }  // namespace internvl::bind

@@ -36,6 +36,10 @@ struct GenerationConfig {
   // Contrastive search, if positive. It takes its number of candidates from top_k.
   double penalty_alpha = 0.0;
 
+  // Prompt lookup, if positive: tokens that are tried after the last one, in the same pass.
+  std::int64_t prompt_lookup_num_tokens = 0;
+  std::int64_t max_matching_ngram_size = 2;
+
   // Logits processors, in the order in which they are applied.
   std::vector<std::pair<Sequence, float>> sequence_bias;
   double diversity_penalty = 0.0;

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/error.h"
+
 namespace internvl {
 
 /// Hidden states of one prefill or step: (layers, batch, tokens, hidden), float32. Layer 0 is the
@@ -28,6 +30,9 @@ class SequenceModel {
   /// Number of sequences now.
   virtual std::int64_t batch_size() const = 0;
 
+  /// The tokens of a prompt, as far as they are known: what prompt lookup reads.
+  virtual std::vector<std::int64_t> prompt(std::int64_t /*row*/) const { return {}; }
+
   /// Which hidden states prefill() and step() leave in hidden_states(). Call before prefill().
   virtual void keep_hidden_states(KeepHidden keep) = 0;
   virtual const HiddenStates& hidden_states() const = 0;
@@ -40,6 +45,21 @@ class SequenceModel {
 
   /// Appends tokens[r] to row r; logits (batch_size, vocab_size) of the new positions.
   virtual void step(const std::int32_t* tokens, float* logits) = 0;
+
+  /// How many tokens extend() takes now; a model of which this is always 1 needs neither extend()
+  /// nor crop().
+  virtual std::int64_t max_extension() const { return 1; }
+
+  /// Appends `count` tokens to the only row; logits (count, vocab_size), bit for bit those of as
+  /// many steps.
+  virtual void extend(const std::int32_t* /*tokens*/, std::int64_t /*count*/, float* /*logits*/) {
+    throw InternalError("extend: this model takes single steps");
+  }
+
+  /// Forgets the last `count` tokens that were appended to the only row.
+  virtual void crop(std::int64_t /*count*/) {
+    throw InternalError("crop: this model takes single steps");
+  }
 };
 
 }  // namespace internvl

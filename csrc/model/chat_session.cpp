@@ -4,11 +4,12 @@
 #include <utility>
 
 #include "core/error.h"
+#include "model/rope.h"
 
 namespace internvl {
 namespace {
 
-// Rows of one prefill pass: enough to keep the multiplications busy, few enough to bound memory.
+// Rows of one pass at most: enough to keep the multiplications busy, few enough to bound memory.
 constexpr std::int64_t kPrefillRows = 512;
 
 constexpr float kUniform = 0.0f;  // a scale of the scores that makes all weights equal
@@ -28,6 +29,28 @@ ChatSession::ChatSession(std::shared_ptr<const InternVL> model, Prompts prompts,
     cache_.rows.assign(prompts_.batch, KvCache(model_->decoder().kv_shape(), model_->backend()));
   check(batch_size() == prompts_.batch, "past_key_values: expected the cache of ", prompts_.batch,
         " sequences, as in input_ids, got ", batch_size());
+  reused_.assign(prompts_.batch, 0);
+  appended_.assign(prompts_.batch, {});
+}
+
+void ChatSession::reuse(std::int64_t row, KvCache stored) {
+  check(row >= 0 && row < prompts_.batch, "row: expected 0 to ", prompts_.batch - 1, ", got ", row);
+  check(cache_.length == 0 && recorders_.empty(),
+        "reuse: expected a session that continues no cache and records nothing");
+  const std::uint8_t* mask = prompts_.attention_mask.data() + row * prompts_.length;
+  const std::int64_t tokens =
+      std::count_if(mask, mask + prompts_.length, [](std::uint8_t m) { return m != 0; });
+  check(stored.length() < tokens, "stored: expected fewer than the prompt's ", tokens,
+        " tokens, got ", stored.length());
+  reused_[row] = stored.length();
+  cache_.rows[row] = std::move(stored);
+}
+
+std::vector<std::int64_t> ChatSession::prompt(std::int64_t row) const {
+  std::vector<std::int64_t> ids;
+  for (std::int64_t i = row * prompts_.length; i < (row + 1) * prompts_.length; ++i)
+    if (prompts_.attention_mask[i] != 0) ids.push_back(prompts_.ids[i]);
+  return ids;
 }
 
 ChatSession::Plan ChatSession::plan(std::int64_t positions) const {
@@ -36,14 +59,20 @@ ChatSession::Plan ChatSession::plan(std::int64_t positions) const {
   for (std::int64_t b = 0; b < prompts_.batch; ++b) {
     const std::uint8_t* mask = prompts_.attention_mask.data() + b * prompts_.length;
     const std::uint8_t* end = mask + prompts_.length;
+    std::int64_t skipped = reused_[b];
     const std::int64_t leading =
         cache_.rows[b].length() > 0
             ? 0
             : std::find_if(mask, end, [](std::uint8_t m) { return m != 0; }) - mask;
     if (first_wanted < leading)
       for (std::int64_t t = 0; t < leading; ++t) plan.blind.push_back({b, t, true});
-    for (std::int64_t t = leading; t < prompts_.length; ++t)
-      if (mask[t] != 0 || t >= first_wanted) plan.seeing.push_back({b, t, mask[t] != 0});
+    for (std::int64_t t = leading; t < prompts_.length; ++t) {
+      if (mask[t] != 0 && skipped > 0) {
+        --skipped;
+      } else if (mask[t] != 0 || t >= first_wanted) {
+        plan.seeing.push_back({b, t, mask[t] != 0});
+      }
+    }
   }
   return plan;
 }
@@ -151,6 +180,9 @@ void ChatSession::run(const std::vector<Token>& tokens, std::vector<KvCache>& ca
 }
 
 void ChatSession::forward(Tensor hidden, std::int64_t positions) {
+  const bool reuses = std::any_of(reused_.begin(), reused_.end(), [](auto n) { return n > 0; });
+  check(!reuses || (positions == 1 && keep_ == KeepHidden::kNone),
+        "reuse: hidden states of the whole prompt are asked for");
   for (const auto& recorder : recorders_) recorder->begin(prompts_.batch);
   clear_hidden_states(prompts_.batch, prompts_.length);
   const Plan tokens = plan(positions);
@@ -172,33 +204,59 @@ void ChatSession::prefill(float* logits) {
 
 void ChatSession::reorder(const std::vector<std::int32_t>& parents) {
   std::vector<KvCache> rows;
+  std::vector<std::vector<std::int32_t>> appended;
   rows.reserve(parents.size());
-  for (const std::int32_t parent : parents) rows.push_back(cache_.rows[parent]);
+  for (const std::int32_t parent : parents) {
+    rows.push_back(cache_.rows[parent]);
+    appended.push_back(appended_[parent]);
+  }
   cache_.rows = std::move(rows);
+  appended_ = std::move(appended);
   for (const auto& recorder : recorders_) recorder->reorder(parents);
 }
 
-void ChatSession::step(const std::int32_t* tokens, float* logits) {
+std::int64_t ChatSession::max_extension() const {
+  // One pass has one rotary table: where it depends on the length, every token needs its own.
+  const bool alone = batch_size() == 1 && keep_ == KeepHidden::kNone && recorders_.empty();
+  const std::int64_t left = unscaled_length(model_->config().decoder) - cache_.length;
+  return alone ? std::clamp<std::int64_t>(left, 1, kPrefillRows) : 1;
+}
+
+void ChatSession::crop(std::int64_t count) {
+  cache_.length -= count;
+  for (KvCache& cache : cache_.rows) cache.truncate(cache.length() - count);
+  for (auto& tokens : appended_) tokens.resize(tokens.size() - count);
+}
+
+void ChatSession::append(const std::int32_t* tokens, std::int64_t count, float* logits) {
   const DecoderConfig& config = model_->config().decoder;
-  const std::int64_t count = batch_size();
-  const Buffer storage = model_->backend().allocate(count * config.hidden_size * sizeof(float));
-  const Tensor hidden = matrix(storage.data(), DType::kFloat32, count, config.hidden_size);
+  const std::int64_t total = batch_size() * count;
+  const Buffer storage = model_->backend().allocate(total * config.hidden_size * sizeof(float));
+  const Tensor hidden = matrix(storage.data(), DType::kFloat32, total, config.hidden_size);
 
   DecoderBatch batch;
-  batch.sequence_length = ++cache_.length;
-  std::vector<std::int64_t> rows;
-  for (std::int64_t r = 0; r < count; ++r) {
+  batch.sequence_length = cache_.length += count;
+  std::vector<std::int64_t> slots;
+  std::vector<std::int64_t> sequences;
+  for (std::int64_t r = 0; r < batch_size(); ++r) {
     KvCache& cache = cache_.rows[r];
-    cache.reserve(1);
-    batch.segments.push_back({r, 1, cache.length(), cache.pages(), true, config.attention_scale()});
-    batch.positions.push_back(static_cast<std::int32_t>(cache.length()));
-    cache.advance(1);
-    rows.push_back(r);
+    cache.reserve(count);
+    batch.segments.push_back(
+        {r * count, count, cache.length(), cache.pages(), true, config.attention_scale()});
+    for (std::int64_t i = 0; i < count; ++i) {
+      batch.positions.push_back(static_cast<std::int32_t>(cache.length() + i));
+      slots.push_back(r * count + i);
+      sequences.push_back(r);
+    }
+    cache.advance(count);
+    appended_[r].insert(appended_[r].end(), tokens + r * count, tokens + (r + 1) * count);
   }
-  clear_hidden_states(count, 1);
-  model_->decoder().embed(hidden, std::vector<std::int32_t>(tokens, tokens + count));
-  model_->decoder().forward(hidden, batch, observer(rows, rows), check_interrupt_);
-  model_->decoder().logits(matrix(logits, DType::kFloat32, count, config.vocab_size), hidden);
+  ++passes_;
+  clear_hidden_states(batch_size(), count);
+  model_->decoder().embed(hidden, std::vector<std::int32_t>(tokens, tokens + total));
+  model_->decoder().forward(hidden, batch, observer(std::move(slots), std::move(sequences)),
+                            check_interrupt_);
+  model_->decoder().logits(matrix(logits, DType::kFloat32, total, config.vocab_size), hidden);
 }
 
 }  // namespace internvl

@@ -42,17 +42,32 @@ class ChatSession : public SequenceModel {
 
   std::int64_t vocab_size() const override { return model_->config().decoder.vocab_size; }
   std::int64_t batch_size() const override { return static_cast<std::int64_t>(cache_.rows.size()); }
+  std::vector<std::int64_t> prompt(std::int64_t row) const override;
   void keep_hidden_states(KeepHidden keep) override { keep_ = keep; }
   const HiddenStates& hidden_states() const override { return hidden_states_; }
   void prefill(float* logits) override;
   void reorder(const std::vector<std::int32_t>& parents) override;
-  void step(const std::int32_t* tokens, float* logits) override;
+  void step(const std::int32_t* tokens, float* logits) override { append(tokens, 1, logits); }
+  std::int64_t max_extension() const override;
+  void extend(const std::int32_t* tokens, std::int64_t count, float* logits) override {
+    append(tokens, count, logits);
+  }
+  void crop(std::int64_t count) override;
+
+  /// `stored` has the first tokens of a prompt that are not masked, stored by this model at their
+  /// positions; the pass over the prompt leaves these out. Before prefill(), for sessions that
+  /// neither continue a cache nor record.
+  void reuse(std::int64_t row, KvCache stored);
 
   /// Runs the prompts, once. hidden (batch * positions, L) float32: the last layer's output, before
   /// the norm, of the last `positions` tokens of each prompt.
   void forward(Tensor hidden, std::int64_t positions);
 
   const BatchCache& cache() const { return cache_; }
+  /// Tokens behind a row's prompt, as far as they were fed to the model.
+  const std::vector<std::int32_t>& appended(std::int64_t row) const { return appended_.at(row); }
+  /// Passes through the decoder after the prompts'.
+  std::int64_t passes() const { return passes_; }
   const Prompts& prompts() const { return prompts_; }
   const InternVL& model() const { return *model_; }
   const std::shared_ptr<const InternVL>& shared_model() const { return model_; }
@@ -72,6 +87,8 @@ class ChatSession : public SequenceModel {
   };
 
   Plan plan(std::int64_t positions) const;
+  /// Appends `count` tokens to each row; logits (batch_size * count, vocab_size).
+  void append(const std::int32_t* tokens, std::int64_t count, float* logits);
   /// Runs tokens in passes of bounded size; the last `positions` of each prompt go to `hidden`.
   void run(const std::vector<Token>& tokens, std::vector<KvCache>& caches, float scale,
            Tensor hidden, std::int64_t positions);
@@ -86,6 +103,9 @@ class ChatSession : public SequenceModel {
   std::shared_ptr<const InternVL> model_;
   Prompts prompts_;
   BatchCache cache_;
+  std::vector<std::int64_t> reused_;  // tokens of each prompt that reuse() brought
+  std::vector<std::vector<std::int32_t>> appended_;
+  std::int64_t passes_ = 0;
   Recorders recorders_;
   CheckInterrupt check_interrupt_;
   KeepHidden keep_ = KeepHidden::kNone;

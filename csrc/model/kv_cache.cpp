@@ -1,12 +1,13 @@
 #include "model/kv_cache.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
 namespace internvl {
 
 std::shared_ptr<Buffer> KvCache::new_page() const {
-  return std::make_shared<Buffer>(backend_->allocate(backend_->kv_page_bytes(shape_)));
+  return std::make_shared<Buffer>(backend_->allocate(page_bytes()));
 }
 
 void KvCache::reserve(std::int64_t tokens) {
@@ -26,6 +27,12 @@ void KvCache::reserve(std::int64_t tokens) {
     pages_[p] = std::move(own);
     addresses_[p] = pages_[p]->data();
   }
+}
+
+void KvCache::truncate(std::int64_t tokens) {
+  length_ = std::min(length_, tokens);
+  pages_.resize((length_ + kKvPageTokens - 1) / kKvPageTokens);
+  addresses_.resize(pages_.size());
 }
 
 }  // namespace internvl

@@ -25,8 +25,13 @@ class KvCache {
   /// After the backend stored `tokens` rows.
   void advance(std::int64_t tokens) { length_ += tokens; }
 
-  /// Valid until the next reserve(), copy or move.
+  /// Forgets all but the first `tokens`.
+  void truncate(std::int64_t tokens);
+
+  /// Valid until the next reserve(), truncate(), copy or move.
   std::byte* const* pages() const { return addresses_.data(); }
+  std::int64_t page_count() const { return static_cast<std::int64_t>(pages_.size()); }
+  std::size_t page_bytes() const { return backend_->kv_page_bytes(shape_); }
 
  private:
   std::shared_ptr<Buffer> new_page() const;

@@ -1,15 +1,14 @@
 #include "model/rope.h"
 
 #include <cmath>
+#include <limits>
 
 namespace internvl {
 namespace {
 
 // modeling_internlm2.py, InternLM2DynamicNTKScalingRotaryEmbedding._set_cos_sin_cache
 double rope_base(std::int64_t sequence_length, const DecoderConfig& config) {
-  if (config.rope_scaling.type != RopeScaling::Type::kDynamic ||
-      sequence_length <= config.max_position_embeddings)
-    return config.rope_theta;
+  if (sequence_length <= unscaled_length(config)) return config.rope_theta;
   const double factor = config.rope_scaling.factor;
   const double dim = static_cast<double>(config.head_dim());
   const double ratio = factor * static_cast<double>(sequence_length) /
@@ -19,6 +18,12 @@ double rope_base(std::int64_t sequence_length, const DecoderConfig& config) {
 }
 
 }  // namespace
+
+std::int64_t unscaled_length(const DecoderConfig& config) {
+  return config.rope_scaling.type == RopeScaling::Type::kDynamic
+             ? config.max_position_embeddings
+             : std::numeric_limits<std::int64_t>::max();
+}
 
 void fill_rope_table(Tensor table, const std::vector<std::int32_t>& positions,
                      std::int64_t sequence_length, const DecoderConfig& config) {

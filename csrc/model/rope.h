@@ -9,6 +9,10 @@
 
 namespace internvl {
 
+/// The longest sequence in which a row of the table depends on its position alone: dynamic scaling
+/// makes it depend on the sequence's length beyond.
+std::int64_t unscaled_length(const DecoderConfig& config);
+
 /// Fills table (positions.size(), head_dim) float32 with [cos | sin] of each position.
 /// sequence_length is that of the whole batch, padding included: "dynamic" scaling (NTK) raises
 /// the base once it passes max_position_embeddings, as the reference does when its table grows.
