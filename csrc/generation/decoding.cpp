@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "generation/prompt_lookup.h"
 
 namespace internvl {
 
@@ -158,6 +159,12 @@ HiddenStates gather_rows(const HiddenStates& states, const std::vector<std::int3
 
 GenerationOutput generate(SequenceModel& model, const GenerationConfig& config,
                           const GenerationHooks& hooks) {
+  if (config.prompt_lookup_num_tokens > 0) {
+    PromptLookup lookup(model, config);
+    GenerationOutput output = token_search(Decoding(lookup, config, hooks));
+    lookup.drop_candidates();
+    return output;
+  }
   Decoding decoding(model, config, hooks);
   if (config.num_beams > 1) return beam_search(std::move(decoding));
   if (config.penalty_alpha > 0.0) return contrastive_search(std::move(decoding));

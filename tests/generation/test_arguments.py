@@ -13,6 +13,7 @@ from .hash_model import HashModel, model_config
 
 SAMPLE = {"do_sample": True}
 BEAMS = {"num_beams": 3}
+LOOKUP = {"prompt_lookup_num_tokens": 2}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,12 @@ BEAMS = {"num_beams": 3}
         ({"guidance_scale": 2.0}, NotImplementedError, "guidance_scale"),
         ({"constraints": [1]}, NotImplementedError, "constraints"),
         ({"force_words_ids": [[1]]}, NotImplementedError, "force_words_ids"),
-        ({"prompt_lookup_num_tokens": 2}, NotImplementedError, "Assisted"),
+        ({**LOOKUP, **BEAMS}, ValueError, "`prompt_lookup_num_tokens` is only supported"),
+        ({**LOOKUP, "penalty_alpha": 0.5, "top_k": 4}, ValueError, "is only supported"),
+        ({**LOOKUP, **SAMPLE, "num_return_sequences": 2}, ValueError, "`num_return_sequences`"),
+        ({"prompt_lookup_num_tokens": 0}, ValueError, "`prompt_lookup_num_tokens`.* at least 1"),
+        ({"prompt_lookup_num_tokens": 2.0}, TypeError, "`prompt_lookup_num_tokens`"),
+        ({**LOOKUP, "max_matching_ngram_size": 0}, ValueError, "`max_matching_ngram_size`"),
         ({"assistant_model": object()}, NotImplementedError, "Assisted"),
         *[
             ({**SAMPLE, name: "x"}, (TypeError, ValueError), name)

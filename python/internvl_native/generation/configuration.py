@@ -69,12 +69,13 @@ _DEFAULTS: dict[str, Any] = {
     "generation_kwargs": {},
 }
 
-# Ours: the seed of this call, the model's logits in the result (newer transformers have it), and
-# the log-probabilities of its tokens.
+# Ours: the seed of this call, the model's logits in the result and the longest n-gram of prompt
+# lookup (newer transformers have both), and the log-probabilities of the result's tokens.
 # The rest describes a file: it has no effect, but callers pass whole generation_config.json files.
 _EXTENSIONS: dict[str, Any] = {
     "seed": None,
     "output_logits": False,
+    "max_matching_ngram_size": None,
     "output_logprobs": False,
     "transformers_version": None,
     "_from_model_config": False,
@@ -99,6 +100,10 @@ class GenerationConfig:
 
     Values are checked when they are used, by ``generate``. Unknown keywords become attributes, as
     in transformers. ``seed`` (int), ``output_logits`` and ``output_logprobs`` (bool) are additions.
+
+    ``prompt_lookup_num_tokens`` (int) tries up to so many tokens at once where the text repeats
+    what the prompt or the answer said before, looked up by the last ``max_matching_ngram_size``
+    tokens (2) or fewer. Every result is that of single steps, of sampling too; one prompt a call.
     """
 
     def __init__(self, **kwargs: Any) -> None:

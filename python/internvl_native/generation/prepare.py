@@ -83,6 +83,8 @@ def build_core_config(
         core.penalty_alpha = finite_number("penalty_alpha", config.penalty_alpha)
         if core.top_k > vocab_size:
             raise ValueError(f"`top_k` ({core.top_k}) exceeds the vocabulary of {vocab_size}")
+    if config.prompt_lookup_num_tokens is not None:
+        _set_prompt_lookup(core, config)
     core.num_return_sequences = _sequence_count("num_return_sequences", config.num_return_sequences)
     if config.return_dict_in_generate:
         if config.output_attentions:
@@ -178,10 +180,6 @@ def _set_search(core: _core.GenerationConfig, config: GenerationConfig) -> None:
         raise NotImplementedError(
             "Constrained beam search (`constraints`, `force_words_ids`) is not supported."
         )
-    if config.prompt_lookup_num_tokens is not None:
-        raise NotImplementedError(
-            "Assisted generation (`assistant_model`, `prompt_lookup_num_tokens`) is not supported."
-        )
     if config.guidance_scale is not None and config.guidance_scale != 1:
         raise NotImplementedError("`guidance_scale` is not supported.")
     if config.num_beams != 1:
@@ -209,6 +207,29 @@ def _set_beams(core: _core.GenerationConfig, config: GenerationConfig) -> None:
     # As in the reference, what is neither False nor True itself means "never".
     stopping = config.early_stopping
     core.early_stopping = stopping if isinstance(stopping, bool) else None
+
+
+def _set_prompt_lookup(core: _core.GenerationConfig, config: GenerationConfig) -> None:
+    name = "prompt_lookup_num_tokens"
+    if core.num_beams > 1 or core.penalty_alpha > 0:
+        raise ValueError(f"`{name}` is only supported with greedy search and sampling.")
+    if config.num_return_sequences != 1:
+        raise ValueError(
+            f"`num_return_sequences` has to be 1 with `{name}`, but is "
+            f"{config.num_return_sequences}."
+        )
+    core.prompt_lookup_num_tokens = _positive(name, config.prompt_lookup_num_tokens)
+    if config.max_matching_ngram_size is not None:
+        core.max_matching_ngram_size = _positive(
+            "max_matching_ngram_size", config.max_matching_ngram_size
+        )
+
+
+def _positive(name: str, value: Any) -> int:
+    number = integer(name, value)
+    if number < 1:
+        raise ValueError(f"`{name}` has to be at least 1, but is {value}")
+    return number
 
 
 def _sequence_count(name: str, value: Any) -> int:
