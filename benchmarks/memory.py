@@ -22,6 +22,7 @@ def measure(checkpoint: pathlib.Path, dtype: str, tiles: int) -> tuple[int, int]
     """Bytes of (weights, peak above them and the pixels) for a prompt of that many tiles."""
     before = status_bytes("VmRSS")
     model = AutoModel.from_pretrained(checkpoint, torch_dtype=dtype)
+    model.prefix_cache.max_bytes = 0  # equal tiles would be encoded once, and kept
     weights = status_bytes("VmRSS") - before
     size = model.config.force_image_size or model.config.vision_config.image_size
     pixel_values = np.zeros((tiles, 3, size, size), np.float32)

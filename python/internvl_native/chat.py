@@ -93,6 +93,9 @@ class ChatMethods(Conversations):
     ) -> Any:
         """Answers a question about any number of images, or about none.
 
+        What an earlier call computed of the same images and the same beginning of the conversation
+        is not computed again: see ``prefix_cache``.
+
         Args:
             pixel_values: the tiles of all images, (tiles, 3, S, S), or None.
             question: each ``<image>`` in it stands for one image; without history and without

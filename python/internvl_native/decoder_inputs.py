@@ -77,17 +77,24 @@ class DecoderInputs:
                 f"visual_features: expected rows of {width} values, got shape {features.shape}"
             )
         features = features.reshape(-1, width)
+        return DecoderInputs(self.ids, self.feature_rows(len(features), image_token), features)
+
+    def feature_rows(self, count: int, image_token: int) -> npt.NDArray[np.int32]:
+        """(batch, length): which of ``count`` image features stands for a token, or -1.
+
+        Raises ValueError where image tokens are not as many.
+        """
         images = self.ids == image_token
         wanted = np.count_nonzero(images)
-        if wanted != len(features):
+        if wanted != count:
             raise ValueError(
-                f"pixel_values: the images make {len(features)} rows, but input_ids hold {wanted} "
+                f"pixel_values: the images make {count} rows, but input_ids hold {wanted} "
                 f"image tokens (id {image_token}); num_patches_list, the number of <image> tags, "
                 "and the number and size of the tiles must agree"
             )
-        rows = self.embedding_rows.copy()
+        rows = np.full(self.ids.shape, -1, np.int32)
         rows[images] = np.arange(wanted)
-        return DecoderInputs(self.ids, rows, features)
+        return rows
 
     @property
     def shape(self) -> tuple[int, int]:

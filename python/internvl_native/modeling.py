@@ -25,7 +25,9 @@ from internvl_native.forward import ForwardOptions, run_forward
 from internvl_native.generation import prepare_generation
 from internvl_native.generation.defaults import GenerationDefaults
 from internvl_native.language_model import InputEmbeddings, LanguageModel, OutputEmbeddings
+from internvl_native.prefix_cache import PrefixCache
 from internvl_native.pretrained_model import LoadedValue, PretrainedModel
+from internvl_native.prompt_run import PromptRun
 from internvl_native.streamers import ended_on_error
 from internvl_native.taps import recorders
 from internvl_native.vision import InternVisionModel, Projector
@@ -65,6 +67,7 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
         self.llm_arch_name = (config.llm_config.architectures or [""])[0]
         self.num_image_token = num_image_token(config)
         self.img_context_token_id: int | None = None
+        self._prefix_cache = PrefixCache()
         self._defaults = GenerationDefaults(engine.checkpoint.path, config)
 
     def __repr__(self) -> str:
@@ -90,6 +93,11 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
     @generation_config.setter
     def generation_config(self, value: Any) -> None:
         self._defaults.config = value
+
+    @property
+    def prefix_cache(self) -> PrefixCache:
+        """What calls keep for the next ones; ``model.prefix_cache.max_bytes = 0`` turns it off."""
+        return self._prefix_cache
 
     # ---- images
 
@@ -284,17 +292,22 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
             generation_config=generation_config,
         )
         as_torch = any(map(arrays.is_torch, (pixel_values, input_ids, visual_features)))
+        run = PromptRun(self.prefix_cache, inputs, mask, self._image_token(), pixel_values)
 
         def open_session() -> _core.ChatSession:
+            core, recorded = self._core, recorders(self._engine)
+            whole = recorded or plan.needs_prompt_states or visual_features is not None
+            if self.prefix_cache.max_bytes > 0 and not whole:
+                return run.open(core)
             tokens = inputs
             if pixel_values is not None:
                 features = self._features(pixel_values, visual_features)
                 tokens = tokens.with_features(features, self._image_token())
-            return tokens.session(
-                self._core, mask, generation_positions(mask), recorders(self._engine)
-            )
+            return tokens.session(core, mask, generation_positions(mask), recorded)
 
-        return plan.run(open_session, torch_tensors=as_torch)
+        output = plan.run(open_session, torch_tensors=as_torch)
+        run.keep()
+        return output
 
     def _features(self, pixel_values: Any, visual_features: Any) -> npt.NDArray[np.float32]:
         if visual_features is not None:

@@ -33,7 +33,12 @@ def chat():
 
 tokenizer = AutoTokenizer.from_pretrained(checkpoint)
 model, pixels = load(), preprocess()
+model.prefix_cache.max_bytes = 0  # every call computes
 answer = chat()
+
+def remembering_chat():
+    model.prefix_cache.max_bytes = random.choice([0, 200_000, 1 << 30])
+    return chat()
 """
 
 
@@ -59,6 +64,7 @@ NEEDS_MEMORY = {
     "long prompt": "model.generate(input_ids=np.full((8, 1000), 5), max_new_tokens=1)",
     "many beams": "model.generate(input_ids=[[5]], num_beams=256, max_new_tokens=4)",
     "chat": "chat()",
+    "remembering chat": "model.prefix_cache.max_bytes = 1 << 30; chat()",
 }
 LOW_MEMORY = """
 from internvl_native import CheckpointError
@@ -142,7 +148,7 @@ print("interrupted", interrupted)
 """
 
 
-@pytest.mark.parametrize("code", ["load()", "preprocess()", "chat()"])
+@pytest.mark.parametrize("code", ["load()", "preprocess()", "chat()", "remembering_chat()"])
 def test_interrupts_at_any_moment(code: str) -> None:
     """KeyboardInterrupt and nothing else; what was computed with before is as it was."""
     (line,) = run_script(INTERRUPTED, code, "1")
@@ -150,30 +156,33 @@ def test_interrupts_at_any_moment(code: str) -> None:
 
 
 @pytest.mark.skipif(SANITIZED, reason="libasan's locks may be held by other threads at a fork")
-def test_fork_during_calls() -> None:
+@pytest.mark.parametrize("chat", ["chat", "remembering_chat"])
+def test_fork_during_calls(chat: str) -> None:
     """Children forked while threads compute work, too, and so does their parent."""
     lines = run_script(
         """
+ask = globals()[sys.argv[1]]
 stop = threading.Event()
 def work(call, expected):
     while not stop.is_set():
         assert np.array_equal(call(), expected)
 threads = [threading.Thread(target=work, args=pair)
-           for pair in ((chat, answer), (preprocess, pixels))]
+           for pair in ((ask, answer), (preprocess, pixels))]
 for thread in threads:
     thread.start()
 for _ in range(12):
     child = os.fork()
     if child == 0:
         signal.alarm(60)
-        same = chat() == answer and (preprocess() == pixels).all() and load() is not None
+        same = ask() == answer and (preprocess() == pixels).all() and load() is not None
         os._exit(0 if same else 1)
     assert os.waitpid(child, 0)[1] == 0
 stop.set()
 for thread in threads:
     thread.join()
-print(chat() == answer)
-"""
+print(ask() == answer)
+""",
+        chat,
     )
     assert lines == ["True"]
 

@@ -41,6 +41,12 @@ class GenerationPlan:
         self._processors = _as_list("logits_processor", arguments["logits_processor"])
         self._allowed_tokens = arguments["prefix_allowed_tokens_fn"]
 
+    @property
+    def needs_prompt_states(self) -> bool:
+        """Whether the search reads the prompts' hidden states, and not their last logits alone."""
+        contrastive = self._core.num_beams == 1 and self._core.penalty_alpha > 0
+        return self._core.output_hidden_states or contrastive
+
     def run(
         self, open_model: Callable[[], _core.SequenceModel], *, torch_tensors: bool = False
     ) -> Any:
