@@ -99,7 +99,7 @@ def measure(folder: pathlib.Path, dtype: str, runs: int) -> dict[str, Any]:
     random = np.random.default_rng(0)
 
     # Weights of other dtypes than the activations' are widened: the activations' peak is the bound.
-    activation = _core.kernels.Backend("").activation_dtype(dtype)
+    activation = _core.kernels.Backend(_core.cpu_backend()).activation_dtype(dtype)
     stream = _core.kernels.Stream()
 
     def flop_ceiling() -> float:

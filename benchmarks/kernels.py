@@ -74,7 +74,7 @@ def prepare(
 
 
 def measure_many_rows(isa: str, dtype: str, rows: int, rounds: int) -> list[Result]:
-    backend = kernels.Backend(isa)
+    backend = kernels.Backend(_core.cpu_backend(isa))
     results = []
     for out_features, in_features, operation, activation in SHAPES:
         weight, columns = prepare(backend, operation, out_features, in_features, dtype)
@@ -92,7 +92,7 @@ def measure_many_rows(isa: str, dtype: str, rows: int, rounds: int) -> list[Resu
 
 
 def measure_few_rows(isa: str, dtype: str, all_rows: list[int], rounds: int) -> list[Result]:
-    backend = kernels.Backend(isa)
+    backend = kernels.Backend(_core.cpu_backend(isa))
     stream = kernels.Stream(isa)
     results = []
     for out_features, in_features, operation, activation in SHAPES:

@@ -3,6 +3,10 @@
 // that the caller can see, and every output row depends only on its own inputs, added up in an
 // order fixed by the shapes of the weights: results are bit-identical whatever the batch, the
 // chunking of rows and the number of threads.
+//
+// Tensors handed to operations lie in the backend's own memory, which need not be the host's; only
+// copy() crosses over (backend/transfer.h says how the model's borders do it). Operations may run
+// later than they are called, in order; copy() to the host and argmax() wait for them.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +16,7 @@
 #include <vector>
 
 #include "backend/activation.h"
-#include "core/buffer.h"
-#include "core/tensor.h"
+#include "core/matrix.h"
 
 namespace internvl {
 
@@ -73,6 +76,16 @@ struct Segment {
   float scale;  ///< factor of the scores, normally 1 / sqrt(head_dim)
 };
 
+/// The segments of one pass, and what the backend's operations read of them. Only that backend
+/// knows the layout of `table`.
+struct Segments {
+  std::vector<Segment> list;
+  Buffer table;  ///< filled by prepare_segments()
+};
+
+/// What replay() has recorded. Only the backend that recorded knows what it is.
+using Recording = std::shared_ptr<void>;
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -83,7 +96,31 @@ class Backend {
   /// dtype of the activations that linear() reads beside weights of this dtype.
   virtual DType activation_dtype(DType weights) const = 0;
 
+  /// Where the memory that operations read and write lies.
+  virtual Place place() const = 0;
+
+  /// Uninitialised memory for operations. A buffer may go while operations on it still run.
   virtual Buffer allocate(std::size_t bytes) const = 0;
+
+  /// allocate() for a contiguous matrix.
+  Matrix matrix(DType dtype, std::int64_t rows, std::int64_t cols) const {
+    return {allocate(static_cast<std::size_t>(rows * cols) * size_of(dtype)), dtype, rows, cols};
+  }
+
+  /// Bytes that the activations of one pass of the vision transformer may take.
+  virtual std::int64_t vision_workspace() const = 0;
+
+  /// Rows of one pass of the decoder over a prompt: enough to keep the multiplications busy, few
+  /// enough to bound memory.
+  virtual std::int64_t prefill_rows() const = 0;
+
+  /// Rows of one pass of the decoder that have the same bits as in passes of their own.
+  virtual std::int64_t extension_rows() const = 0;
+
+  /// Runs `body`, which calls operations. A backend may record what they do and from then on do
+  /// just that instead of running `body`: as long as the caller keeps `recording`, a body must call
+  /// the same operations on the same memory, whose contents alone may change.
+  virtual void replay(Recording& recording, const std::function<void()>& body) const = 0;
 
   // ---- preparing weights (once, in parallel)
 
@@ -99,7 +136,8 @@ class Backend {
 
   // ---- operations; `out` may have dtype float32 or the activation dtype unless said otherwise
 
-  /// out(r, c) = x(r, c), converted between any two dtypes.
+  /// out(r, c) = x(r, c), converted between any two dtypes. Of one dtype, either may lie in the
+  /// host's memory: `x` may change on return, and `out` is complete.
   virtual void copy(Tensor out, Tensor x) const = 0;
 
   /// Cuts tiles into patches: out(tile * n + p, (channel, y, x)) from pixels(tile, (channel, Y,
@@ -114,8 +152,13 @@ class Backend {
   virtual void vision_embed(Tensor hidden, Tensor patches, Tensor class_embedding,
                             Tensor position) const = 0;
 
-  /// out(r) = table(ids[r]); `out` is float32, ids are in range.
-  virtual void embed(Tensor out, Tensor table, const std::int32_t* ids) const = 0;
+  /// out(r) = table(rows[r]), converted between any two dtypes; a row of `out` stays as it is where
+  /// rows[r] is negative.
+  virtual void gather_rows(Tensor out, Tensor table,
+                           const std::vector<std::int32_t>& rows) const = 0;
+
+  /// The first of the largest of each row, float32; a NaN is larger than everything.
+  virtual std::vector<std::int32_t> argmax(Tensor x) const = 0;
 
   /// out = norm(x) over all columns of x; `x` float32 or the activation dtype; `out` may be `x`.
   virtual void norm(Tensor out, Tensor x, const Norm& norm) const = 0;
@@ -128,10 +171,10 @@ class Backend {
   virtual void linear_gated(Tensor out, Tensor x, const Linear& linear,
                             Activation activation) const = 0;
 
-  /// residual += scale * (x W^T + b); `residual` is float32, scale is (out_features) float32 or
-  /// null.
+  /// residual += scale * (x W^T + b); `residual` is float32, scale is (1, out_features) float32 or
+  /// has no data.
   virtual void linear_add(Tensor residual, Tensor x, const Linear& linear,
-                          const float* scale) const = 0;
+                          Tensor scale = {}) const = 0;
 
   /// Full attention inside each group of `tokens` rows. qkv(r) = [q | k | v], each heads *
   /// head_dim; out is (rows, heads * head_dim) in the activation dtype.
@@ -150,22 +193,25 @@ class Backend {
 
   virtual std::size_t kv_page_bytes(const KvShape& shape) const = 0;
 
+  /// Fills segments.table from segments.list, in place if it is large enough.
+  virtual void prepare_segments(Segments& segments) const = 0;
+
   /// Rotates q and k in place (half-split pairs; table(r) = [cos(head_dim / 2) | sin(head_dim / 2)]
   /// float32) and stores k and v of the segments that store. qkv(r) = [q | k | v] with
   /// heads, kv_heads and kv_heads times head_dim columns.
   virtual void rope_store_kv(Tensor qkv, Tensor table, const KvShape& shape, std::int64_t heads,
-                             std::int64_t layer, const std::vector<Segment>& segments) const = 0;
+                             std::int64_t layer, const Segments& segments) const = 0;
 
   /// Causal attention of the q part of qkv over the cached keys; query head h reads key-value head
   /// h / (heads / kv_heads). out is (rows, heads * head_dim) in the activation dtype.
   virtual void attention_cached(Tensor out, Tensor qkv, const KvShape& shape, std::int64_t heads,
-                                std::int64_t layer, const std::vector<Segment>& segments) const = 0;
+                                std::int64_t layer, const Segments& segments) const = 0;
 };
 
 /// The backend of the best instruction set that this CPU has, or of the one named by `isa`:
 /// "generic", "avx2", "avx512", "avx512bf16". Throws InvalidArgument for an unknown name and for
 /// one that the CPU lacks.
-std::shared_ptr<const Backend> make_cpu_backend(std::string_view isa = {});
+std::shared_ptr<Backend> make_cpu_backend(std::string_view isa = {});
 
 /// What this CPU can run, best last.
 std::vector<std::string_view> cpu_isas();

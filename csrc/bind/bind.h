@@ -5,7 +5,7 @@
 
 namespace internvl::bind {
 
-void bind_runtime(pybind11::module_& module);     // threads, instruction sets
+void bind_runtime(pybind11::module_& module);     // threads, instruction sets, backends
 void bind_image(pybind11::module_& module);       // decode, resize, tile
 void bind_kernels(pybind11::module_& module);     // the backend's operations on numpy arrays
 void bind_checkpoint(pybind11::module_& module);  // mapped files

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "backend/transfer.h"
 #include "bind/bind.h"
 #include "core/error.h"
 
@@ -16,32 +17,46 @@ namespace py = pybind11;
 
 namespace internvl::bind {
 
-Matrix::Matrix(DType dtype, std::int64_t rows, std::int64_t cols, std::int64_t padding)
-    : buffer_(rows * (cols + padding) * size_of(dtype)),
-      tensor_{buffer_.data(), dtype, rows, cols, cols + padding},
-      padding_(padding) {
+namespace {
+
+Matrix padded_rows(std::int64_t rows, std::int64_t cols, DType dtype, std::int64_t padding) {
+  Matrix result(Buffer(rows * (cols + padding) * size_of(dtype)), dtype, rows, cols + padding);
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (std::int64_t i = 0; i < rows * tensor_.stride; ++i) {
-    store_from_float(buffer_.data(), dtype, i, nan);
-  }
+  for (std::int64_t i = 0; i < rows * (cols + padding); ++i)
+    store_from_float(result.tensor().data, dtype, i, nan);
+  return result;
 }
 
-Matrix::Matrix(const FloatArray& array, DType dtype, std::int64_t padding)
-    : Matrix(dtype, array.ndim() == 2 ? array.shape(0) : 0, array.ndim() == 2 ? array.shape(1) : 0,
-             padding) {
+Matrix padded_copy(const FloatArray& array, DType dtype, std::int64_t padding) {
   check(array.ndim() == 2, "expected a matrix, got an array of ", array.ndim(), " dimensions");
-  for (std::int64_t r = 0; r < tensor_.rows; ++r) {
-    for (std::int64_t c = 0; c < tensor_.cols; ++c) {
-      store_from_float(buffer_.data(), dtype, r * tensor_.stride + c, array.at(r, c));
-    }
-  }
+  Matrix result = padded_rows(array.shape(0), array.shape(1), dtype, padding);
+  const Tensor& tensor = result.tensor();
+  for (std::int64_t r = 0; r < tensor.rows; ++r)
+    for (std::int64_t c = 0; c < array.shape(1); ++c)
+      store_from_float(tensor.data, dtype, r * tensor.stride + c, array.at(r, c));
+  return result;
 }
 
-FloatArray Matrix::array() const {
+}  // namespace
+
+PaddedMatrix::PaddedMatrix(const KernelBackend& backend, Matrix host)
+    : backend_(backend),
+      storage_(keep_on_backend(*backend.backend, std::move(host))),
+      tensor_(storage_.tensor().slice_cols(0, storage_.tensor().cols - backend.padding)) {}
+
+PaddedMatrix::PaddedMatrix(const KernelBackend& backend, DType dtype, std::int64_t rows,
+                           std::int64_t cols)
+    : PaddedMatrix(backend, padded_rows(rows, cols, dtype, backend.padding)) {}
+
+PaddedMatrix::PaddedMatrix(const KernelBackend& backend, const FloatArray& array, DType dtype)
+    : PaddedMatrix(backend, padded_copy(array, dtype, backend.padding)) {}
+
+FloatArray PaddedMatrix::array() const {
+  const Matrix host = to_host(*backend_.backend, storage_);
   FloatArray result({tensor_.rows, tensor_.cols});
   for (std::int64_t r = 0; r < tensor_.rows; ++r) {
     for (std::int64_t c = 0; c < tensor_.stride; ++c) {
-      const float value = load_as_float(buffer_.data(), tensor_.dtype, r * tensor_.stride + c);
+      const float value = load_as_float(host.tensor().data, tensor_.dtype, r * tensor_.stride + c);
       if (c < tensor_.cols) {
         result.mutable_at(r, c) = value;
       } else {
@@ -81,6 +96,10 @@ class Source {
 
 using Arrays = std::vector<FloatArray>;
 
+Tensor row_of(const FloatArray& vector) {
+  return matrix(const_cast<float*>(vector.data()), DType::kFloat32, 1, vector.size());
+}
+
 Linear prepare_linear(const KernelBackend& self, const Arrays& weight, const Arrays& bias,
                       const std::string& dtype, const std::string& source_dtype) {
   const Source weights(weight, parse_dtype(source_dtype));
@@ -102,25 +121,26 @@ Linear prepare_gated(const KernelBackend& self, const Arrays& gate, const Arrays
 
 FloatArray linear(const KernelBackend& self, const FloatArray& x, const Linear& weight,
                   const std::string& activation, const std::string& out_dtype) {
-  const Matrix input(x, self->activation_dtype(weight.dtype), self.padding);
-  const Matrix out(parse_dtype(out_dtype), input.tensor().rows, weight.out_features, self.padding);
-  self->linear(out.tensor(), input.tensor(), weight, parse_activation(activation));
+  const PaddedMatrix input(self, x, self->activation_dtype(weight.dtype));
+  const PaddedMatrix out(self, parse_dtype(out_dtype), input.tensor().rows, weight.out_features);
+  self->linear(out, input, weight, parse_activation(activation));
   return out.array();
 }
 
 FloatArray linear_gated(const KernelBackend& self, const FloatArray& x, const Linear& weight,
                         const std::string& activation, const std::string& out_dtype) {
-  const Matrix input(x, self->activation_dtype(weight.dtype), self.padding);
-  const Matrix out(parse_dtype(out_dtype), input.tensor().rows, weight.out_features, self.padding);
-  self->linear_gated(out.tensor(), input.tensor(), weight, parse_activation(activation));
+  const PaddedMatrix input(self, x, self->activation_dtype(weight.dtype));
+  const PaddedMatrix out(self, parse_dtype(out_dtype), input.tensor().rows, weight.out_features);
+  self->linear_gated(out, input, weight, parse_activation(activation));
   return out.array();
 }
 
 FloatArray linear_add(const KernelBackend& self, const FloatArray& residual, const FloatArray& x,
                       const Linear& weight, const std::optional<FloatArray>& scale) {
-  const Matrix input(x, self->activation_dtype(weight.dtype), self.padding);
-  const Matrix out(residual, DType::kFloat32, self.padding);
-  self->linear_add(out.tensor(), input.tensor(), weight, scale ? scale->data() : nullptr);
+  const PaddedMatrix input(self, x, self->activation_dtype(weight.dtype));
+  const PaddedMatrix out(self, residual, DType::kFloat32);
+  const Matrix factors = scale ? to_backend(*self.backend, row_of(*scale)) : Matrix();
+  self->linear_add(out, input, weight, factors);
   return out.array();
 }
 
@@ -136,10 +156,11 @@ void bind_kernels(py::module_& module) {
                              [](const Linear& self) { return self.weight.bytes(); });
   py::class_<KernelBackend> backend(kernels, "Backend");
   backend
-      .def(py::init([](const std::string& isa, std::int64_t padding) {
-             return KernelBackend{make_cpu_backend(isa), padding};
+      .def(py::init([](std::shared_ptr<Backend> on, std::int64_t padding) {
+             check(on != nullptr, "backend: got None");
+             return KernelBackend{std::move(on), padding};
            }),
-           py::arg("isa") = "", py::arg("padding") = 0)
+           py::arg("backend"), py::arg("padding") = 0)
       .def_property_readonly("name", [](const KernelBackend& self) { return self->name(); })
       .def("activation_dtype",
            [](const KernelBackend& self, const std::string& weights) {

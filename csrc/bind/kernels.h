@@ -23,22 +23,26 @@ struct KernelBackend {
   const Backend* operator->() const { return backend.get(); }
 };
 
-/// A tensor that owns its memory. Behind each row lie `padding` NaNs, which no operation may read
-/// into a result or overwrite.
-class Matrix {
+/// A matrix in a backend's memory. Behind each row lie NaNs, as many as the backend's padding,
+/// which no operation may read into a result or overwrite.
+class PaddedMatrix {
  public:
-  Matrix(DType dtype, std::int64_t rows, std::int64_t cols, std::int64_t padding);
+  /// Of NaNs.
+  PaddedMatrix(const KernelBackend& backend, DType dtype, std::int64_t rows, std::int64_t cols);
   /// Rounds a two-dimensional array to dtype. Throws InvalidArgument for another rank.
-  Matrix(const FloatArray& array, DType dtype, std::int64_t padding);
+  PaddedMatrix(const KernelBackend& backend, const FloatArray& array, DType dtype);
 
-  Tensor tensor() const { return tensor_; }
+  operator Tensor() const { return tensor_; }
+  const Tensor& tensor() const { return tensor_; }
   /// As float32. Throws InternalError if the padding was overwritten.
   FloatArray array() const;
 
  private:
-  Buffer buffer_;
+  PaddedMatrix(const KernelBackend& backend, Matrix host);
+
+  KernelBackend backend_;
+  Matrix storage_;  // its rows are as long as tensor_'s stride
   Tensor tensor_;
-  std::int64_t padding_;
 };
 
 // One function a topic; bind_kernels calls them all.

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include "backend/transfer.h"
 #include "bind/kernels.h"
 #include "core/error.h"
 
@@ -19,22 +20,17 @@ class KvPages {
  public:
   KvPages(const KernelBackend& backend, std::int64_t layers, std::int64_t kv_heads,
           std::int64_t head_dim, const std::string& dtype, std::int64_t keys)
-      : shape_{layers, kv_heads, head_dim, parse_dtype(dtype)} {
-    const std::size_t bytes = backend->kv_page_bytes(shape_);
-    for (std::int64_t first = 0; first < keys; first += kKvPageTokens) {
-      Buffer page(bytes);
-      std::memset(page.data(), 0xff, bytes);
-      add(std::move(page));
-    }
+      : backend_(backend.backend), shape_{layers, kv_heads, head_dim, parse_dtype(dtype)} {
+    const auto values = static_cast<std::int64_t>(backend->kv_page_bytes(shape_) / sizeof(float));
+    const Matrix nans(Buffer(values * sizeof(float)), DType::kFloat32, 1, values);
+    std::memset(nans.tensor().data, 0xff, values * sizeof(float));
+    for (std::int64_t first = 0; first < keys; first += kKvPageTokens)
+      add(copy_to_backend(*backend_, nans).take_storage());
   }
 
-  /// Copies bytes, as the model does for beams.
-  KvPages(const KvPages& other) : shape_(other.shape_) {
-    for (const Buffer& from : other.buffers_) {
-      Buffer page(from.bytes());
-      std::memcpy(page.data(), from.data(), from.bytes());
-      add(std::move(page));
-    }
+  /// Copies what is stored, as the model does for beams.
+  KvPages(const KvPages& other) : backend_(other.backend_), shape_(other.shape_) {
+    for (const Buffer& page : other.buffers_) add(duplicate(*backend_, page));
   }
 
   const KvShape& shape() const { return shape_; }
@@ -47,6 +43,7 @@ class KvPages {
     buffers_.push_back(std::move(page));
   }
 
+  std::shared_ptr<const Backend> backend_;
   KvShape shape_;
   std::vector<Buffer> buffers_;
   std::vector<std::byte*> pages_;
@@ -56,27 +53,29 @@ class KvPages {
 using SegmentTuple =
     std::tuple<std::int64_t, std::int64_t, std::int64_t, const KvPages*, bool, float>;
 
-std::vector<Segment> segments_of(const std::vector<SegmentTuple>& tuples, const Tensor& qkv) {
+Segments segments_of(const KernelBackend& self, const std::vector<SegmentTuple>& tuples,
+                     const Tensor& qkv) {
   check(!tuples.empty(), "segments: expected at least one");
-  std::vector<Segment> segments;
+  Segments segments;
   for (const auto& [row, rows, past, pages, stores, scale] : tuples) {
     check(row >= 0 && rows >= 0 && row + rows <= qkv.rows, "segments: expected rows in [0, ",
           qkv.rows, "), got ", rows, " from ", row);
     const std::int64_t keys = past + (stores ? rows : 0);
     check(past >= 0 && keys <= pages->keys(), "segments: expected at most ", pages->keys(),
           " keys, got ", keys);
-    segments.push_back({row, rows, past, pages->pages(), stores, scale});
+    segments.list.push_back({row, rows, past, pages->pages(), stores, scale});
   }
+  self->prepare_segments(segments);
   return segments;
 }
 
 FloatArray attention(const KernelBackend& self, const FloatArray& qkv, std::int64_t tokens,
                      std::int64_t heads, float scale, const std::string& dtype) {
-  const Matrix input(qkv, parse_dtype(dtype), self.padding);
-  const Matrix out(parse_dtype(dtype), input.tensor().rows, input.tensor().cols / 3, self.padding);
+  const PaddedMatrix input(self, qkv, parse_dtype(dtype));
+  const PaddedMatrix out(self, parse_dtype(dtype), input.tensor().rows, input.tensor().cols / 3);
   {
     py::gil_scoped_release release;
-    self->attention(out.tensor(), input.tensor(), tokens, heads, scale);
+    self->attention(out, input, tokens, heads, scale);
   }
   return out.array();
 }
@@ -85,22 +84,21 @@ FloatArray rope_store_kv(const KernelBackend& self, const FloatArray& qkv, const
                          std::int64_t heads, std::int64_t layer,
                          const std::vector<SegmentTuple>& tuples) {
   const KvShape& shape = std::get<3>(tuples.at(0))->shape();
-  const Matrix input(qkv, shape.dtype, self.padding);
-  const Matrix angles(table, DType::kFloat32, self.padding);
-  self->rope_store_kv(input.tensor(), angles.tensor(), shape, heads, layer,
-                      segments_of(tuples, input.tensor()));
+  const PaddedMatrix input(self, qkv, shape.dtype);
+  const PaddedMatrix angles(self, table, DType::kFloat32);
+  self->rope_store_kv(input, angles, shape, heads, layer, segments_of(self, tuples, input));
   return input.array();
 }
 
 FloatArray attention_cached(const KernelBackend& self, const FloatArray& qkv, std::int64_t heads,
                             std::int64_t layer, const std::vector<SegmentTuple>& tuples) {
   const KvShape& shape = std::get<3>(tuples.at(0))->shape();
-  const Matrix input(qkv, shape.dtype, self.padding);
-  const Matrix out(shape.dtype, input.tensor().rows, heads * shape.head_dim, self.padding);
-  const std::vector<Segment> segments = segments_of(tuples, input.tensor());
+  const PaddedMatrix input(self, qkv, shape.dtype);
+  const PaddedMatrix out(self, shape.dtype, input.tensor().rows, heads * shape.head_dim);
+  const Segments segments = segments_of(self, tuples, input);
   {
     py::gil_scoped_release release;
-    self->attention_cached(out.tensor(), input.tensor(), shape, heads, layer, segments);
+    self->attention_cached(out, input, shape, heads, layer, segments);
   }
   return out.array();
 }

@@ -82,7 +82,7 @@ std::vector<StoredRows> parse_rows(const std::string& name, const std::vector<Py
 
 std::shared_ptr<InternVL> load(const py::dict& config,
                                const std::map<std::string, std::vector<PyRowRange>>& weights,
-                               const std::string& dtype, const std::string& isa,
+                               const std::string& dtype, std::shared_ptr<Backend> backend,
                                const py::object& progress) {
   using Clock = std::chrono::steady_clock;
   const InternVLConfig parsed = parse_config(config);
@@ -96,9 +96,9 @@ std::shared_ptr<InternVL> load(const py::dict& config,
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     if (!progress.is_none()) progress(bytes);
   };
+  if (backend == nullptr) backend = make_cpu_backend();
   const py::gil_scoped_release unlocked;
-  auto model =
-      std::make_shared<InternVL>(parsed, parsed_dtype, make_cpu_backend(isa), stored, report);
+  auto model = std::make_shared<InternVL>(parsed, parsed_dtype, std::move(backend), stored, report);
   // Headers and biases were read, too.
   std::set<const ByteSource*> sources;
   for (const auto& weight : stored)

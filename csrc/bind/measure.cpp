@@ -6,6 +6,7 @@
 
 #include "backend/cpu/ceilings.h"
 #include "backend/cpu/isa.h"
+#include "backend/transfer.h"
 #include "bind/kernels.h"
 #include "core/error.h"
 
@@ -41,23 +42,26 @@ std::vector<double> time_linear(const KernelBackend& self,
   check(!weights.empty(), "weights: expected at least one");
   const Activation function = parse_activation(activation);
   const DType dtype = self->activation_dtype(weights[0]->dtype);
-  const Matrix x(dtype, rows, weights[0]->in_features, 0);
+  const std::size_t bytes = rows * weights[0]->in_features * size_of(dtype);
+  Matrix numbers(Buffer(bytes), dtype, rows, weights[0]->in_features);
   // 0x3c3c.. is about 0.01 in every dtype: ordinary numbers, which cost what ordinary numbers cost.
-  std::memset(x.tensor().data, 0x3c, rows * x.tensor().stride * size_of(dtype));
-  const Matrix out(operation == "add" ? DType::kFloat32 : dtype, rows, weights[0]->out_features, 0);
+  std::memset(numbers.tensor().data, 0x3c, bytes);
+  const Matrix x = keep_on_backend(*self.backend, std::move(numbers));
+  const Matrix out =
+      self->matrix(operation == "add" ? DType::kFloat32 : dtype, rows, weights[0]->out_features);
   py::gil_scoped_release release;
   std::vector<double> seconds;
   for (int i = 0; i < repeats; ++i) {
     const double start = cpu::benchmark_clock();
     for (const Linear* weight : weights) {
       if (operation == "linear") {
-        self->linear(out.tensor(), x.tensor(), *weight, function);
+        self->linear(out, x, *weight, function);
       } else if (operation == "gated") {
-        self->linear_gated(out.tensor(), x.tensor(), *weight, function);
+        self->linear_gated(out, x, *weight, function);
       } else {
         check(operation == "add", "operation: expected 'linear', 'gated' or 'add', got '",
               operation, "'");
-        self->linear_add(out.tensor(), x.tensor(), *weight, nullptr);
+        self->linear_add(out, x, *weight);
       }
     }
     seconds.push_back(cpu::benchmark_clock() - start);

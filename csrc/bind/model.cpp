@@ -6,13 +6,14 @@
 #include <string>
 #include <utility>
 
+#include "backend/transfer.h"
 #include "bind/bind.h"
 #include "bind/load.h"
 #include "bind/names.h"
 #include "bind/signals.h"
-#include "core/activations.h"
 #include "core/error.h"
 #include "model/internvl.h"
+#include "model/record.h"
 #include "model/rope.h"
 
 namespace py = pybind11;
@@ -34,23 +35,24 @@ PixelValues pixel_view(const py::array& pixel_values, const std::string& dtype) 
         "pixel_values: expected a contiguous array of ", dtype);
   return {pixel_values.data(),   parsed,
           pixel_values.shape(0), pixel_values.shape(1),
-          pixel_values.shape(2), pixel_values.shape(3)};
+          pixel_values.shape(2), pixel_values.shape(3),
+          Place::kHost};
 }
 
 // Every tile is a sequence of the recorders: `vision_tokens` rows of the vision transformer's
 // activations, `tokens` of the projector's.
-Observer tile_observer(const Recorders& recorders, std::int64_t tiles, std::int64_t vision_tokens,
-                       std::int64_t tokens) {
+Observer tile_observer(const InternVL& model, const Recorders& recorders, std::int64_t tiles,
+                       std::int64_t vision_tokens, std::int64_t tokens) {
   if (recorders.empty()) return {};
   check_recorders(recorders);
   for (const auto& recorder : recorders) recorder->begin(tiles);
-  return [=, &recorders, seen = std::map<std::string, std::int64_t>()](const std::string& name,
-                                                                       Tensor value) mutable {
+  return [=, &model, &recorders, seen = std::map<std::string, std::int64_t>()](
+             const std::string& name, Tensor value) mutable {
     const std::int64_t rows_per_tile = name.rfind("vit.", 0) == 0 ? vision_tokens : tokens;
     std::int64_t& row = seen[name];
     std::vector<std::int64_t> owners(value.rows);
     for (std::int64_t& tile : owners) tile = row++ / rows_per_tile;
-    for (const auto& recorder : recorders) recorder->append(name, value, owners);
+    record(recorders, model.backend(), name, value, owners);
   };
 }
 
@@ -63,7 +65,8 @@ py::array_t<float> extract_feature(const InternVL& model, const py::array& pixel
   const Tensor out = matrix(features.mutable_data(), DType::kFloat32, pixels.tiles * tokens, width);
   const py::gil_scoped_release unlocked;
   model.extract_feature(
-      out, pixels, tile_observer(recorders, pixels.tiles, model.vision().tokens(pixels), tokens),
+      out, pixels,
+      tile_observer(model, recorders, pixels.tiles, model.vision().tokens(pixels), tokens),
       check_signals);
   return features;
 }
@@ -79,8 +82,8 @@ py::array_t<float> vision_forward(const InternVL& model, const py::array& pixel_
   py::array_t<float> hidden({pixels.tiles, tokens, width});
   const Tensor out = matrix(hidden.mutable_data(), DType::kFloat32, pixels.tiles * tokens, width);
   const py::gil_scoped_release unlocked;
-  model.vision_forward(out, pixels, layers, tile_observer(recorders, pixels.tiles, tokens, 0),
-                       check_signals);
+  model.vision_forward(out, pixels, layers,
+                       tile_observer(model, recorders, pixels.tiles, tokens, 0), check_signals);
   return hidden;
 }
 
@@ -92,11 +95,12 @@ py::array_t<float> vision_encode(const InternVL& model, const FloatArray& pixel_
         py::str(pixel_embeds.attr("shape")).cast<std::string>());
   const std::int64_t tokens = pixel_embeds.shape(1);
   py::array_t<float> hidden({pixel_embeds.shape(0), pixel_embeds.shape(1), pixel_embeds.shape(2)});
-  std::copy_n(pixel_embeds.data(), pixel_embeds.size(), hidden.mutable_data());
-  const Tensor out =
-      matrix(hidden.mutable_data(), DType::kFloat32, pixel_embeds.shape(0) * tokens, width);
+  const std::int64_t tiles = pixel_embeds.shape(0);
+  const Tensor in =
+      matrix(const_cast<float*>(pixel_embeds.data()), DType::kFloat32, tiles * tokens, width);
+  const Tensor out = matrix(hidden.mutable_data(), DType::kFloat32, tiles * tokens, width);
   const py::gil_scoped_release unlocked;
-  model.vision_encode(out, tokens, tile_observer(recorders, pixel_embeds.shape(0), tokens, 0),
+  model.vision_encode(out, in, tokens, tile_observer(model, recorders, tiles, tokens, 0),
                       check_signals);
   return hidden;
 }
@@ -127,19 +131,23 @@ py::array_t<float> embed(const InternVL& model, const std::vector<std::int32_t>&
   const auto rows = static_cast<std::int64_t>(ids.size());
   const std::int64_t width = model.config().decoder.hidden_size;
   py::array_t<float> hidden({rows, width});
-  const Tensor out = matrix(hidden.mutable_data(), DType::kFloat32, rows, width);
+  const Tensor target = matrix(hidden.mutable_data(), DType::kFloat32, rows, width);
   const py::gil_scoped_release unlocked;
+  const Output out(model.backend(), target);
   model.decoder().embed(out, ids);
+  out.finish();
   return hidden;
 }
 
 py::array_t<float> output(const InternVL& model, const FloatArray& hidden) {
   const Tensor in = float_rows(hidden, model.config().decoder.hidden_size, "hidden");
   py::array_t<float> logits({in.rows, model.config().decoder.vocab_size});
-  const Tensor out =
+  const Tensor target =
       matrix(logits.mutable_data(), DType::kFloat32, in.rows, model.config().decoder.vocab_size);
   const py::gil_scoped_release unlocked;
-  model.decoder().output(out, in);
+  const Output out(model.backend(), target);
+  model.decoder().output(out, to_backend(model.backend(), in));
+  out.finish();
   return logits;
 }
 
@@ -150,10 +158,10 @@ void bind_model(py::module_& module) {
       module, "InternVL", "A loaded model. Any number of threads may use it at once.")
       .def(
           py::init(&load), py::arg("config"), py::arg("weights"), py::arg("dtype"),
-          py::arg("isa") = "", py::arg("progress") = py::none(),
+          py::arg("backend") = py::none(), py::arg("progress") = py::none(),
           "config: core_config.core_config(); weights: canonical name -> row ranges\n"
           "(source, offset, dtype, rows, cols), weights.weight_map(); dtype: float32, bfloat16 or\n"
-          "float16; isa: an instruction set of cpu_isas(), the best one if empty;\n"
+          "float16; backend: what it computes on, cpu_backend() if None;\n"
           "progress(bytes): called with the bytes read so far, at most 20 times a second.")
       .def_property_readonly("dtype", [](const InternVL& model) { return name_of(model.dtype()); })
       .def_property_readonly("backend",

@@ -49,6 +49,8 @@ PYBIND11_MODULE(_core, module) {
       "A checkpoint's file that is missing, damaged or not what config.json says.";
   make_exception<ImageError>(module, "ImageError", PyExc_OSError).doc() =
       "An image file that cannot be decoded.";
+  make_exception<DeviceError>(module, "DeviceError", PyExc_RuntimeError).doc() =
+      "A GPU that is missing, fails or is out of memory.";
   translate<InvalidArgument>(PyExc_ValueError);
   bind::bind_runtime(module);
   bind::bind_image(module);

@@ -1,4 +1,4 @@
-// Threads and instruction sets.
+// Threads, instruction sets and backends.
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -30,6 +30,11 @@ void bind_runtime(py::module_& module) {
       py::arg("count"),
       "Sets how many threads this process computes with, 1 to 1024. ValueError for other numbers.");
   module.def("cpu_isas", &cpu_isas, "Instruction sets that this CPU can run, the best one last.");
+  // Backends in shared objects of their own make objects of this class, too.
+  py::class_<Backend, std::shared_ptr<Backend>>(module, "Backend", "What models compute on.")
+      .def_property_readonly("name", &Backend::name, "'cpu/avx512bf16', ...");
+  module.def("cpu_backend", &make_cpu_backend, py::arg("isa") = "",
+             "The CPU, with an instruction set of cpu_isas(); the best one if that is empty.");
 }
 
 }  // namespace internvl::bind

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "backend/transfer.h"
 #include "bind/bind.h"
 #include "bind/signals.h"
 #include "core/error.h"
@@ -80,7 +81,9 @@ std::unique_ptr<ChatSession> start_session(
     check(row < embeddings.shape(0), "embedding_rows: row ", row, " of ", embeddings.shape(0));
   for (const std::int32_t position : prompts.position_ids)
     check(position >= 0, "position_ids: expected no negative positions, got ", position);
-  prompts.embeddings.assign(embeddings.data(), embeddings.data() + embeddings.size());
+  prompts.embeddings = copy_to_backend(
+      model->backend(),
+      matrix(const_cast<float*>(embeddings.data()), DType::kFloat32, embeddings.shape(0), width));
   check(!past || past->model == model,
         "past_key_values: expected a cache of this model in its present dtype");
   return std::make_unique<ChatSession>(std::move(model), std::move(prompts),
@@ -111,12 +114,14 @@ py::tuple forward(ChatSession& session, bool hidden_states) {
   const std::int64_t length = session.prompts().length;
   const std::int64_t width = session.model().config().decoder.hidden_size;
   py::array_t<float> last({batch, length, width});
-  const Tensor out = matrix(last.mutable_data(), DType::kFloat32, batch * length, width);
+  const Tensor target = matrix(last.mutable_data(), DType::kFloat32, batch * length, width);
   {
     const py::gil_scoped_release unlocked;
     if (hidden_states) session.keep_hidden_states(SequenceModel::KeepHidden::kAll);
+    const Output out(session.model().backend(), target);
     session.forward(out, length);
     session.model().decoder().norm(out, out);
+    out.finish();
   }
   if (!hidden_states) return py::make_tuple(last, py::none());
   const HiddenStates& states = session.hidden_states();

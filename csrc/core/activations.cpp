@@ -23,7 +23,7 @@ void Activations::begin(std::int64_t count) {
 
 void Activations::append(const std::string& name, Tensor value,
                          const std::vector<std::int64_t>& sequences) {
-  if (names_.count(name) == 0) return;
+  if (!wants(name)) return;
   const std::lock_guard<std::mutex> lock(mutex_);
   for (std::int64_t first = 0; first < value.rows;) {
     std::int64_t end = first + 1;

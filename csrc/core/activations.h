@@ -30,8 +30,11 @@ class Activations {
   /// What follows belongs to `count` new sequences: the tiles or the prompts of a call.
   void begin(std::int64_t count);
 
-  /// Copies the rows of an activation that was asked for: row r belongs to sequence sequences[r] of
-  /// this call, or, where that is negative, to none.
+  /// Whether append() would copy an activation of this name.
+  bool wants(const std::string& name) const { return names_.count(name) != 0; }
+
+  /// Copies the rows of an activation that was asked for, which lies in the host's memory: row r
+  /// belongs to sequence sequences[r] of this call, or, where that is negative, to none.
   void append(const std::string& name, Tensor value, const std::vector<std::int64_t>& sequences);
 
   /// Sequence i of this call continues what was sequence parents[i].

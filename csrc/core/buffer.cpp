@@ -18,15 +18,13 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
   const std::size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
   const std::size_t padded = (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
-  data_ = static_cast<std::byte*>(
-      std::aligned_alloc(alignment, (padded + alignment - 1) / alignment * alignment));
-  if (data_ == nullptr) throw std::bad_alloc();
+  void* memory = std::aligned_alloc(alignment, (padded + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  data_ = {static_cast<std::byte*>(memory), std::free};
 #ifdef MADV_HUGEPAGE
   // Advice only: where huge pages are off, this changes nothing.
-  if (alignment == kHugePage) madvise(data_, bytes, MADV_HUGEPAGE);
+  if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
 }
-
-Buffer::~Buffer() { std::free(data_); }
 
 }  // namespace internvl

@@ -23,6 +23,11 @@ class ImageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A device that is missing, fails or is out of memory (DeviceError, a RuntimeError).
+class DeviceError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// A broken invariant of this library (RuntimeError).
 class InternalError : public std::logic_error {
   using std::logic_error::logic_error;

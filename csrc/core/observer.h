@@ -9,7 +9,8 @@
 
 namespace internvl {
 
-/// Called with a view that is valid during the call only. Rows of later chunks follow earlier ones.
+/// Called with a view in the backend's memory that is valid during the call only. Rows of later
+/// chunks follow earlier ones.
 using Observer = std::function<void(const std::string& name, Tensor value)>;
 
 /// Called once a layer, which in a large model takes seconds; may throw to stop the computation.

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "core/place.h"
 
 namespace internvl {
 
@@ -15,6 +16,7 @@ struct Tensor {
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   std::int64_t stride = 0;  ///< elements from one row to the next
+  Place place = Place::kHost;
 
   template <class T>
   T* row(std::int64_t r) const {
@@ -23,16 +25,16 @@ struct Tensor {
 
   Tensor slice_rows(std::int64_t first, std::int64_t count) const {
     auto* base = static_cast<std::byte*>(data) + first * stride * size_of(dtype);
-    return {base, dtype, count, cols, stride};
+    return {base, dtype, count, cols, stride, place};
   }
 
   Tensor slice_cols(std::int64_t first, std::int64_t count) const {
     auto* base = static_cast<std::byte*>(data) + first * size_of(dtype);
-    return {base, dtype, rows, count, stride};
+    return {base, dtype, rows, count, stride, place};
   }
 };
 
-/// A contiguous matrix.
+/// A contiguous matrix in the host's memory.
 inline Tensor matrix(void* data, DType dtype, std::int64_t rows, std::int64_t cols) {
   return {data, dtype, rows, cols, cols};
 }

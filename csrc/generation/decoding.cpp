@@ -70,6 +70,15 @@ void Decoding::advance(const Sequence& tokens) {
   ++step;
 }
 
+Sequence Decoding::greedy_advance(const Sequence& tokens) {
+  poll();
+  const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end());
+  const std::vector<std::int32_t> best = model.greedy_step(inputs.data());
+  if (keep_hidden_) hidden = model.hidden_states();
+  ++step;
+  return {best.begin(), best.end()};
+}
+
 void Decoding::set_logits(Scores next) {
   logits = std::move(next);
   if (!config.output_logprobs) return;

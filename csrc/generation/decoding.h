@@ -27,6 +27,10 @@ class Decoding {
   /// Feeds a token a row to the model; `logits` and `hidden` are then those of the new position.
   void advance(const Sequence& tokens);
 
+  /// As advance(), and returns the best token of each row; `logits` and log-probabilities are not
+  /// those of the new position, because the model need not hand them out.
+  Sequence greedy_advance(const Sequence& tokens);
+
   /// Adds a token to each row and streams it; rows that have ended get pad_token_id in its place.
   /// `token_logprobs` of the rows that go on are kept if the config asks for them. Returns whether
   /// all rows have ended now.

@@ -10,8 +10,6 @@ bool better(const Candidate& a, const Candidate& b) { return larger(a.score, b.s
 
 }  // namespace
 
-bool larger(float a, float b) { return (std::isnan(a) && !std::isnan(b)) || a > b; }
-
 Scores gather_rows(const Scores& scores, const std::vector<std::int32_t>& parents) {
   Scores result(static_cast<std::int64_t>(parents.size()), scores.vocab_size);
   for (std::int64_t r = 0; r < result.rows; ++r) {
@@ -46,14 +44,6 @@ std::vector<float> softmax(const float* row, std::int64_t count) {
   const float total = static_cast<float>(sum);
   for (float& value : result) value /= total;
   return result;
-}
-
-std::int64_t argmax(const float* row, std::int64_t count) {
-  std::int64_t best = 0;
-  for (std::int64_t i = 1; i < count; ++i) {
-    if (larger(row[i], row[best])) best = i;
-  }
-  return best;
 }
 
 std::vector<Candidate> top_k(const float* row, std::int64_t count, std::int64_t k) {

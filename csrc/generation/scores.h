@@ -5,6 +5,8 @@
 #include <limits>
 #include <vector>
 
+#include "core/order.h"
+
 namespace internvl {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
@@ -42,12 +44,6 @@ double log_sum_exp(const float* row, std::int64_t count);
 void log_softmax(float* row, std::int64_t count);
 
 std::vector<float> softmax(const float* row, std::int64_t count);
-
-/// Order of scores: a NaN is larger than everything, as in torch.
-bool larger(float a, float b);
-
-/// The first of the largest.
-std::int64_t argmax(const float* row, std::int64_t count);
 
 /// The k largest, best first. Equal scores come in the order in which torch.topk gives them on a
 /// CPU: it matters where whole rows are equal (masked scores, beams that have not started).

@@ -46,6 +46,10 @@ class SequenceModel {
   /// Appends tokens[r] to row r; logits (batch_size, vocab_size) of the new positions.
   virtual void step(const std::int32_t* tokens, float* logits) = 0;
 
+  /// step() of which only the first of each row's largest logits is wanted: they can stay where
+  /// they were computed.
+  virtual std::vector<std::int32_t> greedy_step(const std::int32_t* tokens);
+
   /// How many tokens extend() takes now; a model of which this is always 1 needs neither extend()
   /// nor crop().
   virtual std::int64_t max_extension() const { return 1; }

@@ -3,33 +3,59 @@
 #include "generation/decoding.h"
 
 namespace internvl {
+namespace {
+
+struct Choice {
+  Sequence tokens;
+  Logprobs logprobs;
+};
+
+Choice choose(Decoding& decoding) {
+  const std::int64_t vocab_size = decoding.logits.vocab_size;
+  Scores scores = decoding.logits;
+  const Step step{decoding.sequences, scores, {}};
+  run_processors(decoding.processors, step);
+  run_processors(decoding.warpers, step);
+  decoding.record(scores);
+
+  Choice choice;
+  for (std::int64_t r = 0; r < scores.rows; ++r) {
+    choice.tokens.push_back(decoding.config.do_sample
+                                ? decoding.sampler.sample(softmax(scores.row(r), vocab_size),
+                                                          static_cast<std::uint32_t>(r),
+                                                          decoding.step)
+                                : argmax(scores.row(r), vocab_size));
+    choice.logprobs.push_back(decoding.logprob(r, choice.tokens.back()));
+  }
+  return choice;
+}
+
+/// Whether nothing but the choice of the best token looks at the logits.
+bool only_the_best_counts(const Decoding& decoding) {
+  const GenerationConfig& config = decoding.config;
+  return !config.do_sample && decoding.processors.empty() && !config.output_scores &&
+         !config.output_logits && !config.output_logprobs;
+}
+
+}  // namespace
 
 GenerationOutput token_search(Decoding decoding) {
   const GenerationConfig& config = decoding.config;
   decoding.start(config.num_return_sequences, config.output_hidden_states
                                                   ? SequenceModel::KeepHidden::kAll
                                                   : SequenceModel::KeepHidden::kNone);
-  const std::int64_t rows = decoding.logits.rows;
-  const std::int64_t vocab_size = decoding.logits.vocab_size;
+  const bool greedy = only_the_best_counts(decoding);
+  Choice choice = choose(decoding);
   for (;;) {
-    Scores scores = decoding.logits;
-    const Step step{decoding.sequences, scores, {}};
-    run_processors(decoding.processors, step);
-    run_processors(decoding.warpers, step);
-    decoding.record(scores);
-
-    Sequence tokens;
-    Logprobs logprobs;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      tokens.push_back(config.do_sample
-                           ? decoding.sampler.sample(softmax(scores.row(r), vocab_size),
-                                                     static_cast<std::uint32_t>(r), decoding.step)
-                           : argmax(scores.row(r), vocab_size));
-      logprobs.push_back(decoding.logprob(r, tokens.back()));
-    }
-    const bool all_finished = decoding.append(std::move(tokens), logprobs);
+    const bool all_finished = decoding.append(std::move(choice.tokens), choice.logprobs);
     if (decoding.should_stop() || all_finished) break;
-    decoding.advance(decoding.last_tokens());
+    if (greedy) {
+      choice.tokens = decoding.greedy_advance(decoding.last_tokens());
+      decoding.record({});
+    } else {
+      decoding.advance(decoding.last_tokens());
+      choice = choose(decoding);
+    }
   }
   decoding.output.sequences = std::move(decoding.sequences);
   decoding.output.logprobs = std::move(decoding.logprobs);

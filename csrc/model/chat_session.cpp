@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "backend/transfer.h"
 #include "core/error.h"
+#include "model/record.h"
 #include "model/rope.h"
 
 namespace internvl {
 namespace {
-
-// Rows of one pass at most: enough to keep the multiplications busy, few enough to bound memory.
-constexpr std::int64_t kPrefillRows = 512;
 
 constexpr float kUniform = 0.0f;  // a scale of the scores that makes all weights equal
 
@@ -93,24 +92,26 @@ Observer ChatSession::observer(std::vector<std::int64_t> slots,
   if (keep_ == KeepHidden::kNone && recorders_.empty()) return {};
   return [this, slots = std::move(slots), sequences = std::move(sequences)](const std::string& name,
                                                                             Tensor value) {
-    for (const auto& recorder : recorders_) recorder->append(name, value, sequences);
-    if (keep_ != KeepHidden::kNone) keep_layer(name, value, slots);
+    record(recorders_, model_->backend(), name, value, sequences);
+    if (const std::int64_t layer = kept_layer(name); layer >= 0)
+      keep_layer(layer, to_host(model_->backend(), value), slots);
   };
 }
 
-void ChatSession::keep_layer(const std::string& name, Tensor value,
-                             const std::vector<std::int64_t>& slots) {
+std::int64_t ChatSession::kept_layer(const std::string& name) const {
+  constexpr std::int64_t kNotKept = -1;
   const std::int64_t last_layer = model_->config().decoder.num_hidden_layers;
-  const bool is_norm = name == "llm.norm";
-  std::int64_t layer = 0;
-  if (keep_ == KeepHidden::kLast) {
-    if (!is_norm) return;
-  } else if (is_norm) {
-    layer = last_layer;  // the reference's last entry is the norm's output
-  } else if (name != "llm.inputs_embeds") {
-    layer = std::stoll(name.substr(std::string("llm.layer").size()));
-    if (layer == last_layer) return;
-  }
+  const bool is_norm = name == "llm.norm";  // the reference's last entry is the norm's output
+  if (keep_ == KeepHidden::kNone) return kNotKept;
+  if (keep_ == KeepHidden::kLast) return is_norm ? 0 : kNotKept;
+  if (is_norm) return last_layer;
+  if (name == "llm.inputs_embeds") return 0;
+  const std::int64_t layer = std::stoll(name.substr(std::string("llm.layer").size()));
+  return layer == last_layer ? kNotKept : layer;
+}
+
+void ChatSession::keep_layer(std::int64_t layer, Tensor value,
+                             const std::vector<std::int64_t>& slots) {
   HiddenStates& states = hidden_states_;
   for (std::int64_t r = 0; r < value.rows; ++r) {
     const std::int64_t slot = layer * states.batch * states.tokens + slots[r];
@@ -141,22 +142,24 @@ void ChatSession::run_pass(const Token* tokens, Tensor hidden, std::vector<KvCac
     i += rows;
   }
   std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> embedding_rows;
   std::vector<std::int64_t> slots;
   std::vector<std::int64_t> sequences;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t slot = tokens[i].row * prompts_.length + tokens[i].column;
     slots.push_back(slot);
     ids.push_back(prompts_.ids[slot]);
+    embedding_rows.push_back(prompts_.embedding_rows[slot]);
     batch.positions.push_back(prompts_.position_ids[slot]);
     sequences.push_back(prompts_.attention_mask[slot] != 0 ? tokens[i].row : -1);
   }
-  model_->decoder().embed(hidden, ids);
-  for (std::int64_t i = 0; i < count; ++i)
-    if (const std::int32_t row = prompts_.embedding_rows[slots[i]]; row >= 0)
-      std::copy_n(prompts_.embeddings.data() + row * hidden.cols, hidden.cols,
-                  hidden.row<float>(i));
-  model_->decoder().forward(hidden, batch, observer(std::move(slots), std::move(sequences)),
-                            check_interrupt_);
+  const Decoder& decoder = model_->decoder();
+  decoder.embed(hidden, ids);
+  if (prompts_.embeddings.tensor().rows > 0)
+    model_->backend().gather_rows(hidden, prompts_.embeddings, embedding_rows);
+  DecoderPass pass = decoder.make_pass(count);
+  decoder.set_batch(pass, std::move(batch));
+  decoder.forward(hidden, pass, observer(std::move(slots), std::move(sequences)), check_interrupt_);
 }
 
 void ChatSession::run(const std::vector<Token>& tokens, std::vector<KvCache>& caches, float scale,
@@ -164,18 +167,20 @@ void ChatSession::run(const std::vector<Token>& tokens, std::vector<KvCache>& ca
   const std::int64_t width = model_->config().decoder.hidden_size;
   const std::int64_t first_wanted = prompts_.length - positions;
   const std::int64_t total = static_cast<std::int64_t>(tokens.size());
-  const Buffer storage =
-      model_->backend().allocate(std::min(total, kPrefillRows) * width * sizeof(float));
-  for (std::int64_t first = 0; first < total; first += kPrefillRows) {
-    const std::int64_t count = std::min(kPrefillRows, total - first);
-    const Tensor pass = matrix(storage.data(), DType::kFloat32, count, width);
+  const Backend& backend = model_->backend();
+  const std::int64_t pass_rows = std::min(total, backend.prefill_rows());
+  const Matrix storage = backend.matrix(DType::kFloat32, pass_rows, width);
+  for (std::int64_t first = 0; first < total; first += pass_rows) {
+    const std::int64_t count = std::min(pass_rows, total - first);
+    const Tensor pass = storage.tensor().slice_rows(0, count);
     run_pass(tokens.data() + first, pass, caches, scale);
+    std::vector<std::int32_t> sources(hidden.rows, -1);
     for (std::int64_t i = 0; i < count; ++i) {
       const Token& token = tokens[first + i];
       if (token.column >= first_wanted)
-        std::copy_n(pass.row<float>(i), width,
-                    hidden.row<float>(token.row * positions + token.column - first_wanted));
+        sources[token.row * positions + token.column - first_wanted] = static_cast<std::int32_t>(i);
     }
+    backend.gather_rows(hidden, pass, sources);
   }
 }
 
@@ -195,11 +200,15 @@ void ChatSession::forward(Tensor hidden, std::int64_t positions) {
 
 void ChatSession::prefill(float* logits) {
   const DecoderConfig& config = model_->config().decoder;
-  std::vector<float> storage(prompts_.batch * config.hidden_size);
-  const Tensor hidden = matrix(storage.data(), DType::kFloat32, prompts_.batch, config.hidden_size);
+  const Decoder& decoder = model_->decoder();
+  const Backend& backend = model_->backend();
+  const std::int64_t rows = prompts_.batch;
+  const Matrix hidden = backend.matrix(DType::kFloat32, rows, config.hidden_size);
+  const Matrix normed = backend.matrix(decoder.activation_dtype(), rows, config.hidden_size);
+  const Output out(backend, matrix(logits, DType::kFloat32, rows, config.vocab_size));
   forward(hidden, 1);
-  model_->decoder().logits(matrix(logits, DType::kFloat32, prompts_.batch, config.vocab_size),
-                           hidden);
+  decoder.logits(out, hidden, normed);
+  out.finish();
 }
 
 void ChatSession::reorder(const std::vector<std::int32_t>& parents) {
@@ -210,6 +219,7 @@ void ChatSession::reorder(const std::vector<std::int32_t>& parents) {
     rows.push_back(cache_.rows[parent]);
     appended.push_back(appended_[parent]);
   }
+  if (parents.size() != cache_.rows.size()) step_ = {};
   cache_.rows = std::move(rows);
   appended_ = std::move(appended);
   for (const auto& recorder : recorders_) recorder->reorder(parents);
@@ -219,7 +229,7 @@ std::int64_t ChatSession::max_extension() const {
   // One pass has one rotary table: where it depends on the length, every token needs its own.
   const bool alone = batch_size() == 1 && keep_ == KeepHidden::kNone && recorders_.empty();
   const std::int64_t left = unscaled_length(model_->config().decoder) - cache_.length;
-  return alone ? std::clamp<std::int64_t>(left, 1, kPrefillRows) : 1;
+  return alone ? std::clamp<std::int64_t>(left, 1, model_->backend().extension_rows()) : 1;
 }
 
 void ChatSession::crop(std::int64_t count) {
@@ -228,11 +238,14 @@ void ChatSession::crop(std::int64_t count) {
   for (auto& tokens : appended_) tokens.resize(tokens.size() - count);
 }
 
-void ChatSession::append(const std::int32_t* tokens, std::int64_t count, float* logits) {
+Tensor ChatSession::append(const std::int32_t* tokens, std::int64_t count) {
   const DecoderConfig& config = model_->config().decoder;
+  const Decoder& decoder = model_->decoder();
+  const Backend& backend = model_->backend();
   const std::int64_t total = batch_size() * count;
-  const Buffer storage = model_->backend().allocate(total * config.hidden_size * sizeof(float));
-  const Tensor hidden = matrix(storage.data(), DType::kFloat32, total, config.hidden_size);
+  if (step_.hidden.tensor().rows != total)
+    step_ = {decoder.make_pass(total), backend.matrix(DType::kFloat32, total, config.hidden_size),
+             backend.matrix(DType::kFloat32, total, config.vocab_size), nullptr};
 
   DecoderBatch batch;
   batch.sequence_length = cache_.length += count;
@@ -253,10 +266,33 @@ void ChatSession::append(const std::int32_t* tokens, std::int64_t count, float* 
   }
   ++passes_;
   clear_hidden_states(batch_size(), count);
-  model_->decoder().embed(hidden, std::vector<std::int32_t>(tokens, tokens + total));
-  model_->decoder().forward(hidden, batch, observer(std::move(slots), std::move(sequences)),
-                            check_interrupt_);
-  model_->decoder().logits(matrix(logits, DType::kFloat32, total, config.vocab_size), hidden);
+  decoder.embed(step_.hidden, std::vector<std::int32_t>(tokens, tokens + total));
+  const std::byte* const table = step_.pass.segments.table.data();
+  decoder.set_batch(step_.pass, std::move(batch));
+  if (step_.pass.segments.table.data() != table) step_.recording = nullptr;
+  const Observer observer_of_rows = observer(std::move(slots), std::move(sequences));
+  const auto body = [&] {
+    decoder.forward(step_.hidden, step_.pass, observer_of_rows, check_interrupt_);
+    decoder.logits(step_.logits, step_.hidden, step_.pass.normed);
+  };
+  check_interrupt_();  // which a recording does not do
+  if (observer_of_rows) {
+    body();  // what it sees is not part of a recording
+  } else {
+    backend.replay(step_.recording, body);
+  }
+  return step_.logits;
+}
+
+void ChatSession::step(const std::int32_t* tokens, float* logits) { extend(tokens, 1, logits); }
+
+void ChatSession::extend(const std::int32_t* tokens, std::int64_t count, float* logits) {
+  const Tensor out = append(tokens, count);
+  model_->backend().copy(matrix(logits, DType::kFloat32, out.rows, out.cols), out);
+}
+
+std::vector<std::int32_t> ChatSession::greedy_step(const std::int32_t* tokens) {
+  return model_->backend().argmax(append(tokens, 1));
 }
 
 }  // namespace internvl

@@ -20,7 +20,7 @@ struct Prompts {
   std::vector<std::int32_t> embedding_rows;  ///< row of `embeddings` that stands for the id, or -1
   std::vector<std::uint8_t> attention_mask;  ///< 0: padding
   std::vector<std::int32_t> position_ids;
-  std::vector<float> embeddings;  ///< (any, L): image features, or what the caller embedded
+  Matrix embeddings;  ///< (any, L) float32 of the backend: image features, or the caller's
 };
 
 /// What a batch has stored. Copies share memory until they differ.
@@ -47,11 +47,10 @@ class ChatSession : public SequenceModel {
   const HiddenStates& hidden_states() const override { return hidden_states_; }
   void prefill(float* logits) override;
   void reorder(const std::vector<std::int32_t>& parents) override;
-  void step(const std::int32_t* tokens, float* logits) override { append(tokens, 1, logits); }
+  void step(const std::int32_t* tokens, float* logits) override;
+  std::vector<std::int32_t> greedy_step(const std::int32_t* tokens) override;
   std::int64_t max_extension() const override;
-  void extend(const std::int32_t* tokens, std::int64_t count, float* logits) override {
-    append(tokens, count, logits);
-  }
+  void extend(const std::int32_t* tokens, std::int64_t count, float* logits) override;
   void crop(std::int64_t count) override;
 
   /// `stored` has the first tokens of a prompt that are not masked, stored by this model at their
@@ -59,8 +58,8 @@ class ChatSession : public SequenceModel {
   /// neither continue a cache nor record.
   void reuse(std::int64_t row, KvCache stored);
 
-  /// Runs the prompts, once. hidden (batch * positions, L) float32: the last layer's output, before
-  /// the norm, of the last `positions` tokens of each prompt.
+  /// Runs the prompts, once. hidden (batch * positions, L) float32 of the backend: the last layer's
+  /// output, before the norm, of the last `positions` tokens of each prompt.
   void forward(Tensor hidden, std::int64_t positions);
 
   const BatchCache& cache() const { return cache_; }
@@ -86,9 +85,17 @@ class ChatSession : public SequenceModel {
     std::vector<Token> blind;
   };
 
+  // What passes of as many rows share.
+  struct Step {
+    DecoderPass pass;
+    Matrix hidden;  // (rows, L) float32
+    Matrix logits;  // (rows, vocab) float32
+    Recording recording;
+  };
+
   Plan plan(std::int64_t positions) const;
-  /// Appends `count` tokens to each row; logits (batch_size * count, vocab_size).
-  void append(const std::int32_t* tokens, std::int64_t count, float* logits);
+  /// Appends `count` tokens to each row; logits (batch_size * count, vocab_size) of the backend.
+  Tensor append(const std::int32_t* tokens, std::int64_t count);
   /// Runs tokens in passes of bounded size; the last `positions` of each prompt go to `hidden`.
   void run(const std::vector<Token>& tokens, std::vector<KvCache>& caches, float scale,
            Tensor hidden, std::int64_t positions);
@@ -98,7 +105,9 @@ class ChatSession : public SequenceModel {
   /// slots[r]: place of row r in (batch, tokens) of the hidden states; sequences[r]: see
   /// Activations::append().
   Observer observer(std::vector<std::int64_t> slots, std::vector<std::int64_t> sequences);
-  void keep_layer(const std::string& name, Tensor value, const std::vector<std::int64_t>& slots);
+  /// The layer of hidden_states_ that an activation is, -1 if it is none of those to be kept.
+  std::int64_t kept_layer(const std::string& name) const;
+  void keep_layer(std::int64_t layer, Tensor value, const std::vector<std::int64_t>& slots);
 
   std::shared_ptr<const InternVL> model_;
   Prompts prompts_;
@@ -110,6 +119,7 @@ class ChatSession : public SequenceModel {
   CheckInterrupt check_interrupt_;
   KeepHidden keep_ = KeepHidden::kNone;
   HiddenStates hidden_states_;
+  Step step_;
 };
 
 }  // namespace internvl

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backend/transfer.h"
+
 namespace internvl {
 
 InternVL::InternVL(const InternVLConfig& config, DType dtype,
@@ -28,13 +30,14 @@ void InternVL::extract_feature(Tensor features, const PixelValues& pixels, const
   const std::int64_t tokens = tokens_per_tile(pixels);
   const std::int64_t width = config_.vision.hidden_size;
   const std::int64_t chunk = std::min(pixels.tiles, vision_.tiles_per_pass(vision_tokens));
-  const Buffer storage = backend_->allocate(chunk * vision_tokens * width * sizeof(float));
+  const Matrix storage = backend_->matrix(DType::kFloat32, chunk * vision_tokens, width);
   for (std::int64_t first = 0; first < pixels.tiles; first += chunk) {
     const std::int64_t count = std::min(chunk, pixels.tiles - first);
-    const Tensor hidden = matrix(storage.data(), DType::kFloat32, count * vision_tokens, width);
+    const Tensor hidden = storage.tensor().slice_rows(0, count * vision_tokens);
+    const Output out(*backend_, features.slice_rows(first * tokens, count * tokens));
     vision_.forward(hidden, pixels.slice(first, count), layers, observer, check_interrupt);
-    projector_.forward(features.slice_rows(first * tokens, count * tokens), hidden, count,
-                       observer);
+    projector_.forward(out, hidden, count, observer);
+    out.finish();
   }
 }
 
@@ -45,17 +48,29 @@ void InternVL::vision_forward(Tensor hidden, const PixelValues& pixels, std::int
   const std::int64_t chunk = vision_.tiles_per_pass(tokens);
   for (std::int64_t first = 0; first < pixels.tiles; first += chunk) {
     const std::int64_t count = std::min(chunk, pixels.tiles - first);
-    vision_.forward(hidden.slice_rows(first * tokens, count * tokens), pixels.slice(first, count),
-                    layers, observer, check_interrupt);
+    const Output out(*backend_, hidden.slice_rows(first * tokens, count * tokens));
+    vision_.forward(out, pixels.slice(first, count), layers, observer, check_interrupt);
+    out.finish();
   }
 }
 
-void InternVL::vision_encode(Tensor hidden, std::int64_t tokens, const Observer& observer,
+void InternVL::vision_encode(Tensor hidden, Tensor embeddings, std::int64_t tokens,
+                             const Observer& observer,
                              const CheckInterrupt& check_interrupt) const {
   const std::int64_t chunk = vision_.tiles_per_pass(tokens) * tokens;
-  for (std::int64_t first = 0; first < hidden.rows; first += chunk)
-    vision_.encode(hidden.slice_rows(first, std::min(chunk, hidden.rows - first)), tokens,
-                   config_.vision.num_hidden_layers, observer, check_interrupt);
+  for (std::int64_t first = 0; first < hidden.rows; first += chunk) {
+    const std::int64_t rows = std::min(chunk, hidden.rows - first);
+    const Output out(*backend_, hidden.slice_rows(first, rows));
+    backend_->copy(out, embeddings.slice_rows(first, rows));
+    vision_.encode(out, tokens, config_.vision.num_hidden_layers, observer, check_interrupt);
+    out.finish();
+  }
+}
+
+void InternVL::project(Tensor features, Tensor shuffled) const {
+  const Output out(*backend_, features);
+  projector_.project(out, to_backend(*backend_, shuffled));
+  out.finish();
 }
 
 }  // namespace internvl

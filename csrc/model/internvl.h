@@ -32,6 +32,8 @@ class InternVL {
   /// Decoder rows that one tile of these pixels becomes.
   std::int64_t tokens_per_tile(const PixelValues& pixels) const;
 
+  // Tensors of these four lie in the host's or the backend's memory.
+
   /// features (tiles * tokens_per_tile, L) float32: extract_feature() of the reference. The vision
   /// transformer runs on a few tiles at a time; only the layers up to select_layer run.
   void extract_feature(Tensor features, const PixelValues& pixels, const Observer& observer,
@@ -41,12 +43,12 @@ class InternVL {
   void vision_forward(Tensor hidden, const PixelValues& pixels, std::int64_t layers,
                       const Observer& observer, const CheckInterrupt& check_interrupt) const;
 
-  /// hidden (tiles * tokens, C) float32: the embeddings become the output of the last layer.
-  void vision_encode(Tensor hidden, std::int64_t tokens, const Observer& observer,
-                     const CheckInterrupt& check_interrupt) const;
+  /// hidden (tiles * tokens, C) float32: output of the last vision layer for these embeddings.
+  void vision_encode(Tensor hidden, Tensor embeddings, std::int64_t tokens,
+                     const Observer& observer, const CheckInterrupt& check_interrupt) const;
 
   /// features (rows, L) float32 = mlp1 of pixel-shuffled rows (rows, C / downsample_ratio^2).
-  void project(Tensor features, Tensor shuffled) const { projector_.project(features, shuffled); }
+  void project(Tensor features, Tensor shuffled) const;
 
  private:
   const InternVLConfig config_;

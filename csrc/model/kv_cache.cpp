@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
+
+#include "backend/transfer.h"
 
 namespace internvl {
 
@@ -22,9 +23,9 @@ void KvCache::reserve(std::int64_t tokens) {
       std::atomic_thread_fence(std::memory_order_acquire);  // another thread may have let it go
       continue;
     }
-    std::shared_ptr<Buffer> own = new_page();
-    if (length_ > p * kKvPageTokens) std::memcpy(own->data(), pages_[p]->data(), own->bytes());
-    pages_[p] = std::move(own);
+    pages_[p] = length_ > p * kKvPageTokens
+                    ? std::make_shared<Buffer>(duplicate(*backend_, *pages_[p]))
+                    : new_page();
     addresses_[p] = pages_[p]->data();
   }
 }

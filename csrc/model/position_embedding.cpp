@@ -33,16 +33,18 @@ Taps cubic_taps(std::int64_t out_index, std::int64_t in_size, std::int64_t out_s
 
 }  // namespace
 
-Buffer interpolate_position_embedding(Tensor position, std::int64_t side, std::int64_t height,
+Matrix interpolate_position_embedding(Tensor position, std::int64_t side, std::int64_t height,
                                       std::int64_t width) {
   const std::int64_t cols = position.cols;
-  Buffer result(static_cast<std::size_t>((1 + height * width) * cols) * sizeof(float));
-  std::copy_n(position.row<float>(0), cols, result.as<float>());
+  const std::int64_t rows = 1 + height * width;
+  Matrix result(Buffer(static_cast<std::size_t>(rows * cols) * sizeof(float)), DType::kFloat32,
+                rows, cols);
+  std::copy_n(position.row<float>(0), cols, result.tensor().row<float>(0));
   parallel_for(height, [&](std::int64_t y, int) {
     const Taps rows = cubic_taps(y, side, height);
     for (std::int64_t x = 0; x < width; ++x) {
       const Taps columns = cubic_taps(x, side, width);
-      float* out = result.as<float>() + (1 + y * width + x) * cols;
+      float* out = result.tensor().row<float>(1 + y * width + x);
       for (std::int64_t c = 0; c < cols; ++c) {
         float sum = 0.0f;
         for (int i = 0; i < 4; ++i) {

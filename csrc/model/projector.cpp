@@ -29,9 +29,7 @@ void Projector::forward(Tensor features, Tensor hidden, std::int64_t tiles,
   const std::int64_t factor = config_.downsample_factor;
   const std::int64_t rows = tiles * tokens(vision_tokens);
   const std::int64_t in = config_.vision.hidden_size * factor * factor;
-  const Buffer shuffled_storage = backend_.allocate(rows * in * sizeof(float));
-  const Tensor shuffled = matrix(shuffled_storage.data(), DType::kFloat32, rows, in);
-
+  const Matrix shuffled = backend_.matrix(DType::kFloat32, rows, in);
   backend_.pixel_shuffle(shuffled, hidden, side_of(vision_tokens), factor,
                          config_.transposed_shuffle);
   if (observer) observer("pixel_shuffle", shuffled);
@@ -42,10 +40,8 @@ void Projector::forward(Tensor features, Tensor hidden, std::int64_t tiles,
 void Projector::project(Tensor features, Tensor shuffled) const {
   const std::int64_t rows = shuffled.rows;
   const std::int64_t out = config_.decoder.hidden_size;
-  const Buffer normed_storage = backend_.allocate(rows * shuffled.cols * size_of(activation_));
-  const Buffer inner_storage = backend_.allocate(rows * out * size_of(activation_));
-  const Tensor normed = matrix(normed_storage.data(), activation_, rows, shuffled.cols);
-  const Tensor inner = matrix(inner_storage.data(), activation_, rows, out);
+  const Matrix normed = backend_.matrix(activation_, rows, shuffled.cols);
+  const Matrix inner = backend_.matrix(activation_, rows, out);
   backend_.norm(normed, shuffled, weights_.norm);
   backend_.linear(inner, normed, weights_.linear1, Activation::kGelu);
   backend_.linear(features, inner, weights_.linear2);

@@ -25,9 +25,12 @@ std::int64_t unscaled_length(const DecoderConfig& config) {
              : std::numeric_limits<std::int64_t>::max();
 }
 
-void fill_rope_table(Tensor table, const std::vector<std::int32_t>& positions,
-                     std::int64_t sequence_length, const DecoderConfig& config) {
-  const std::int64_t half = config.head_dim() / 2;
+Matrix rope_table(const std::vector<std::int32_t>& positions, std::int64_t sequence_length,
+                  const DecoderConfig& config) {
+  const auto rows = static_cast<std::int64_t>(positions.size());
+  const std::int64_t dim = config.head_dim();
+  Matrix table(Buffer(rows * dim * sizeof(float)), DType::kFloat32, rows, dim);
+  const std::int64_t half = dim / 2;
   const double base = rope_base(sequence_length, config);
   const float divisor = config.rope_scaling.type == RopeScaling::Type::kLinear
                             ? static_cast<float>(config.rope_scaling.factor)
@@ -38,15 +41,16 @@ void fill_rope_table(Tensor table, const std::vector<std::int32_t>& positions,
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(config.head_dim());
     inverse_frequency[i] = 1.0f / static_cast<float>(std::pow(base, exponent));
   }
-  for (std::int64_t r = 0; r < table.rows; ++r) {
+  for (std::int64_t r = 0; r < rows; ++r) {
     const float position = static_cast<float>(positions[r]) / divisor;
-    float* row = table.row<float>(r);
+    float* row = table.tensor().row<float>(r);
     for (std::int64_t i = 0; i < half; ++i) {
       const double angle = position * inverse_frequency[i];  // rounded to float32, as there
       row[i] = static_cast<float>(std::cos(angle));
       row[half + i] = static_cast<float>(std::sin(angle));
     }
   }
+  return table;
 }
 
 }  // namespace internvl

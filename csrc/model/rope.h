@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/tensor.h"
+#include "core/matrix.h"
 #include "model/config.h"
 
 namespace internvl {
@@ -13,10 +13,10 @@ namespace internvl {
 /// makes it depend on the sequence's length beyond.
 std::int64_t unscaled_length(const DecoderConfig& config);
 
-/// Fills table (positions.size(), head_dim) float32 with [cos | sin] of each position.
+/// (positions.size(), head_dim) float32 of the host: [cos | sin] of each position.
 /// sequence_length is that of the whole batch, padding included: "dynamic" scaling (NTK) raises
 /// the base once it passes max_position_embeddings, as the reference does when its table grows.
-void fill_rope_table(Tensor table, const std::vector<std::int32_t>& positions,
-                     std::int64_t sequence_length, const DecoderConfig& config);
+Matrix rope_table(const std::vector<std::int32_t>& positions, std::int64_t sequence_length,
+                  const DecoderConfig& config);
 
 }  // namespace internvl

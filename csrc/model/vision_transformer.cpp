@@ -2,15 +2,11 @@
 
 #include <algorithm>
 
+#include "backend/transfer.h"
 #include "core/error.h"
 #include "model/position_embedding.h"
 
 namespace internvl {
-namespace {
-
-constexpr std::int64_t kWorkspaceBytes = std::int64_t{96} << 20;
-
-}  // namespace
 
 PixelValues PixelValues::slice(std::int64_t first, std::int64_t count) const {
   const std::int64_t tile_bytes =
@@ -34,7 +30,7 @@ std::int64_t VisionTransformer::tiles_per_pass(std::int64_t tokens) const {
   const std::int64_t row_bytes =
       4 * config_.hidden_size + static_cast<std::int64_t>(size_of(activation_)) *
                                     (5 * config_.hidden_size + config_.intermediate_size);
-  return std::max<std::int64_t>(1, kWorkspaceBytes / (row_bytes * tokens));
+  return std::max<std::int64_t>(1, backend_.vision_workspace() / (row_bytes * tokens));
 }
 
 void VisionTransformer::embed(Tensor hidden, const PixelValues& pixels) const {
@@ -44,25 +40,24 @@ void VisionTransformer::embed(Tensor hidden, const PixelValues& pixels) const {
   const std::int64_t patch_size = config_.num_channels * config_.patch_size * config_.patch_size;
   const std::int64_t width = config_.hidden_size;
 
-  const Buffer column_storage = backend_.allocate(patches * patch_size * size_of(activation_));
-  const Buffer patch_storage = backend_.allocate(patches * width * sizeof(float));
-  const Tensor columns = matrix(column_storage.data(), activation_, patches, patch_size);
-  const Tensor embedded = matrix(patch_storage.data(), DType::kFloat32, patches, width);
-  const Tensor input = matrix(const_cast<void*>(pixels.data), pixels.dtype, pixels.tiles,
-                              pixels.channels * pixels.height * pixels.width);
+  const std::int64_t tile_size = pixels.channels * pixels.height * pixels.width;
+  const Matrix columns = backend_.matrix(activation_, patches, patch_size);
+  const Matrix embedded = backend_.matrix(DType::kFloat32, patches, width);
+  const Matrix input = to_backend(backend_, {const_cast<void*>(pixels.data), pixels.dtype,
+                                             pixels.tiles, tile_size, tile_size, pixels.place});
   backend_.patchify(columns, input, pixels.channels, pixels.height, pixels.width,
                     config_.patch_size);
   backend_.linear(embedded, columns, weights_.patch_embedding);
 
   const std::int64_t side = config_.image_size / config_.patch_size;
-  const Tensor trained = weights_.position_embedding.tensor;
+  const Matrix& trained = weights_.position_embedding;
   if (grid_height == side && grid_width == side) {
-    backend_.vision_embed(hidden, embedded, weights_.class_embedding.tensor, trained);
+    backend_.vision_embed(hidden, embedded, weights_.class_embedding, trained);
   } else {
-    const Buffer resampled = interpolate_position_embedding(trained, side, grid_height, grid_width);
-    backend_.vision_embed(
-        hidden, embedded, weights_.class_embedding.tensor,
-        matrix(resampled.data(), DType::kFloat32, 1 + grid_height * grid_width, width));
+    const Matrix resampled = keep_on_backend(
+        backend_,
+        interpolate_position_embedding(to_host(backend_, trained), side, grid_height, grid_width));
+    backend_.vision_embed(hidden, embedded, weights_.class_embedding, resampled);
   }
 }
 
@@ -79,15 +74,9 @@ void VisionTransformer::encode(Tensor hidden, std::int64_t tokens, std::int64_t 
   const std::int64_t rows = hidden.rows;
   const std::int64_t width = config_.hidden_size;
   const std::int64_t heads = config_.num_attention_heads;
-  const auto workspace = [&](std::int64_t cols) {
-    return backend_.allocate(static_cast<std::size_t>(rows * cols) * size_of(activation_));
-  };
-  const Buffer normed_storage = workspace(width);
-  const Buffer qkv_storage = workspace(3 * width);
-  const Buffer mlp_storage = workspace(config_.intermediate_size);
-  const Tensor normed = matrix(normed_storage.data(), activation_, rows, width);
-  const Tensor qkv = matrix(qkv_storage.data(), activation_, rows, 3 * width);
-  const Tensor mlp = matrix(mlp_storage.data(), activation_, rows, config_.intermediate_size);
+  const Matrix normed = backend_.matrix(activation_, rows, width);
+  const Matrix qkv = backend_.matrix(activation_, rows, 3 * width);
+  const Matrix mlp = backend_.matrix(activation_, rows, config_.intermediate_size);
   const Tensor context = normed;  // the normed input is dead once qkv is made
 
   if (observer) observer("vit.embeddings", hidden);
@@ -97,17 +86,17 @@ void VisionTransformer::encode(Tensor hidden, std::int64_t tokens, std::int64_t 
     backend_.norm(normed, hidden, layer.norm1);
     backend_.linear(qkv, normed, layer.qkv);
     if (config_.qk_normalization) {
-      const Tensor q = qkv.slice_cols(0, width);
-      const Tensor k = qkv.slice_cols(width, width);
+      const Tensor q = qkv.tensor().slice_cols(0, width);
+      const Tensor k = qkv.tensor().slice_cols(width, width);
       backend_.norm(q, q, layer.q_norm);
       backend_.norm(k, k, layer.k_norm);
     }
     backend_.attention(context, qkv, tokens, heads, config_.attention_scale());
-    backend_.linear_add(hidden, context, layer.proj, layer.ls1.storage.as<float>());
+    backend_.linear_add(hidden, context, layer.proj, layer.ls1);
 
     backend_.norm(normed, hidden, layer.norm2);
     backend_.linear(mlp, normed, layer.fc1, config_.hidden_act);
-    backend_.linear_add(hidden, mlp, layer.fc2, layer.ls2.storage.as<float>());
+    backend_.linear_add(hidden, mlp, layer.fc2, layer.ls2);
     if (observer) observer(message("vit.layer", i + 1), hidden);
   }
 }

@@ -11,7 +11,8 @@
 
 namespace internvl {
 
-/// Pixel values (tiles, channels, height, width), contiguous, already normalised.
+/// Pixel values (tiles, channels, height, width), contiguous, already normalised, in the host's or
+/// the backend's memory.
 struct PixelValues {
   const void* data;
   DType dtype;
@@ -19,6 +20,7 @@ struct PixelValues {
   std::int64_t channels;
   std::int64_t height;
   std::int64_t width;
+  Place place = Place::kHost;
 
   PixelValues slice(std::int64_t first, std::int64_t count) const;
 };

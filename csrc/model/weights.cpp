@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "backend/transfer.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
 
@@ -22,12 +23,10 @@ float read(const RowRange& range, std::int64_t index) {
   return load_as_float(element, range.dtype, 0);
 }
 
-Table copy_table(const WeightSource& source, DType dtype, std::int64_t rows, std::int64_t cols,
-                 const ReleaseBytes& release) {
-  Table table;
-  table.storage = Buffer(static_cast<std::size_t>(rows * cols) * size_of(dtype));
-  table.tensor = matrix(table.storage.data(), dtype, rows, cols);
-  std::byte* target = table.storage.data();
+Matrix copy_table(const WeightSource& source, DType dtype, std::int64_t rows, std::int64_t cols,
+                  const ReleaseBytes& release) {
+  Matrix table(Buffer(static_cast<std::size_t>(rows * cols) * size_of(dtype)), dtype, rows, cols);
+  std::byte* target = static_cast<std::byte*>(table.tensor().data);
   for (const RowRange& range : source) {
     const std::size_t row_bytes = static_cast<std::size_t>(range.cols) * size_of(dtype);
     const std::size_t source_row_bytes = range.cols * size_of(range.dtype);
@@ -114,23 +113,24 @@ class Preparer {
     Norm result;
     result.kind = kind;
     result.eps = eps;
-    result.weight = vector(name, cols).storage;
-    if (kind == Norm::Kind::kLayer) result.bias = vector(name + ".bias", cols).storage;
+    result.weight = vector(name, cols).take_storage();
+    if (kind == Norm::Kind::kLayer) result.bias = vector(name + ".bias", cols).take_storage();
     return result;
   }
 
   /// A float32 row of `cols` elements, stored in the checkpoint as cols rows of one.
-  Table vector(const std::string& name, std::int64_t cols) {
+  Matrix vector(const std::string& name, std::int64_t cols) {
     return prepare([&](OpenRows& rows) {
       const WeightSource& column = open(rows, name, cols, 1);
-      return copy_table(column, DType::kFloat32, 1, cols, rows.release());
+      return keep_on_backend(backend_,
+                             copy_table(column, DType::kFloat32, 1, cols, rows.release()));
     });
   }
 
-  Table table(const std::string& name, DType dtype, std::int64_t rows, std::int64_t cols) {
+  Matrix table(const std::string& name, DType dtype, std::int64_t rows, std::int64_t cols) {
     return prepare([&](OpenRows& open_rows) {
       const WeightSource& source = open(open_rows, name, rows, cols);
-      return copy_table(source, dtype, rows, cols, open_rows.release());
+      return keep_on_backend(backend_, copy_table(source, dtype, rows, cols, open_rows.release()));
     });
   }
 

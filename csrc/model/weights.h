@@ -17,28 +17,22 @@
 
 namespace internvl {
 
-/// A row-major (rows, cols) table or vector kept as it is, without packing.
-struct Table {
-  Buffer storage;
-  Tensor tensor;
-};
-
 struct VisionLayerWeights {
   Norm norm1;           // (C)
   Linear qkv;           // (3C, C), rows [q | k | v]
   Norm q_norm, k_norm;  // (C), over all heads together; only if qk_normalization
   Linear proj;          // (C, C)
-  Table ls1;            // (1, C) float32
+  Matrix ls1;           // (1, C) float32
   Norm norm2;           // (C)
   Linear fc1;           // (I, C)
   Linear fc2;           // (C, I)
-  Table ls2;            // (1, C) float32
+  Matrix ls2;           // (1, C) float32
 };
 
 struct VisionWeights {
-  Linear patch_embedding;    // (C, channels * patch^2)
-  Table class_embedding;     // (1, C) float32
-  Table position_embedding;  // (1 + (image_size / patch)^2, C) float32
+  Linear patch_embedding;     // (C, channels * patch^2)
+  Matrix class_embedding;     // (1, C) float32
+  Matrix position_embedding;  // (1 + (image_size / patch)^2, C) float32
   std::vector<VisionLayerWeights> layers;
 };
 
@@ -58,7 +52,7 @@ struct DecoderLayerWeights {
 };
 
 struct DecoderWeights {
-  Table tok_embeddings;  // (vocab, L) in the weights' dtype
+  Matrix tok_embeddings;  // (vocab, L) in the weights' dtype
   std::vector<DecoderLayerWeights> layers;
   Norm norm;      // (L)
   Linear output;  // (vocab, L)

@@ -16,10 +16,19 @@ def num_threads() -> int: ...
 def set_num_threads(count: int) -> None: ...
 def cpu_isas() -> list[str]: ...
 
+# `metaclass=type`: pybind11 has a metaclass of its own, and stubtest asks for one.
+class Backend(metaclass=type):
+    """What models compute on."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    @property
+    def name(self) -> str: ...
+
+def cpu_backend(isa: str = "") -> Backend: ...
+
 kernels: ModuleType
 KV_PAGE_TOKENS: int
 
-# `metaclass=type`: pybind11 has a metaclass of its own, and stubtest asks for one.
 class ByteSource(metaclass=type):
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
@@ -136,7 +145,7 @@ class InternVL(metaclass=type):
         config: dict[str, Any],
         weights: Mapping[str, Sequence[tuple[ByteSource, int, str, int, int]]],
         dtype: str,
-        isa: str = "",
+        backend: Backend | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None: ...
     @property

@@ -55,10 +55,10 @@ def public_dtype(name: str) -> Any:
     return name if name == "bfloat16" else np.dtype(name)
 
 
-def cpu_device() -> Any:
-    """torch.device('cpu') where torch is loaded, else 'cpu'."""
+def public_device(name: str) -> Any:
+    """'cuda:0' -> torch.device('cuda:0') where torch is loaded, else the string."""
     torch = loaded_torch()
-    return "cpu" if torch is None else torch.device("cpu")
+    return name if torch is None else torch.device(name)
 
 
 def pixel_array(pixel_values: Any) -> tuple[npt.NDArray[Any], str]:
@@ -193,8 +193,9 @@ def mask_array(value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
 
 
 def like(array: npt.NDArray[np.float32], example: Any, dtype: str) -> Any:
-    """``array`` as the kind of ``example``: a torch tensor of ``dtype``, or itself."""
-    return as_torch(array, dtype) if is_torch(example) else array
+    """``array`` as the kind of ``example``: a torch tensor of ``dtype`` where the example lies, or
+    itself."""
+    return as_torch(array, dtype).to(example.device) if is_torch(example) else array
 
 
 def as_torch(array: npt.NDArray[np.float32], dtype: str) -> Any:

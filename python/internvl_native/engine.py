@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from threading import Lock
 
-from internvl_native import _core
+from internvl_native import _core, devices
 from internvl_native.checkpoint.adapter import Adapter, merge_adapter
 from internvl_native.checkpoint.loader import Checkpoint
 from internvl_native.checkpoint.weights import parameter_tensors, untied, weight_map
@@ -21,6 +21,7 @@ class Engine:
 
     Attributes:
         dtype: "float32", "bfloat16" or "float16".
+        device: "cpu" or "cuda:0".
         checkpoint: the tensors that the weights come from, adapters included.
         adapters: all that were ever merged, by name.
         active: those that are merged now, in their order.
@@ -34,10 +35,12 @@ class Engine:
         config: InternVLChatConfig | InternVisionConfig,
         checkpoint: Checkpoint,
         dtype: str,
+        device: str,
         adapters: Mapping[str, Adapter],
     ) -> None:
         self.config = copy.deepcopy(config)
         self.dtype = dtype
+        self.device = device
         self.tree: ModuleTree = {}
         self.adapters: dict[str, Adapter] = {}
         self._base = checkpoint
@@ -47,7 +50,7 @@ class Engine:
 
     @property
     def core(self) -> _core.InternVL:
-        """The engine; another one after :meth:`convert` and :meth:`merge`, and loaded here if
+        """The engine; another one after :meth:`move` and :meth:`merge`, and loaded here if
         those were interrupted."""
         core = self._core
         if core is None:
@@ -55,11 +58,18 @@ class Engine:
                 core = self._core = self._core or self._load()
         return core
 
-    def convert(self, dtype: str) -> None:
-        """Loads the weights again where ``dtype`` is another one."""
-        if dtype != self.dtype:
-            self.dtype = dtype
+    def move(self, device: str, dtype: str) -> None:
+        """Loads the weights again where one of these is another one. After a DeviceError they are
+        what they were."""
+        before = self.device, self.dtype
+        if (device, dtype) == before:
+            return
+        self.device, self.dtype = device, dtype
+        try:
             self._reload()
+        except _core.DeviceError:
+            self.device, self.dtype = before
+            raise
 
     def merge(self, adapters: Mapping[str, Adapter]) -> None:
         """Loads the weights with these adapters, and no others, merged one after the other.
@@ -83,4 +93,6 @@ class Engine:
         total = sum(rows.nbytes for ranges in self._weights.values() for rows in ranges)
         config = core_config(self.config)
         with loading_bar(total) as progress:
-            return _core.InternVL(config, self._weights, self.dtype, progress=progress)
+            return _core.InternVL(
+                config, self._weights, self.dtype, devices.backend(self.device), progress
+            )

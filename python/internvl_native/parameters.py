@@ -79,7 +79,7 @@ class Parameter:
     @property
     def device(self) -> Any:
         """The CPU."""
-        return arrays.cpu_device()
+        return arrays.public_device("cpu")
 
     def is_floating_point(self) -> bool:
         """True."""

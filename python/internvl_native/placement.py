@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import logging
 from typing import Any, NoReturn, TypeVar
 
-from internvl_native import arrays
+from internvl_native import arrays, devices
 from internvl_native.dtypes import parse_dtype
 from internvl_native.engine import Engine
-
-logger = logging.getLogger(__name__)
 
 _Placed = TypeVar("_Placed", bound="Placement")
 
@@ -33,8 +29,8 @@ class Placement:
 
     @property
     def device(self) -> Any:
-        """The CPU, where the model computes."""
-        return arrays.cpu_device()
+        """Where the model computes, a ``torch.device`` where torch is loaded."""
+        return arrays.public_device(self._engine.device)
 
     def eval(self: _Placed) -> _Placed:
         """Returns it, which only ever runs."""
@@ -53,49 +49,58 @@ class Placement:
         return self
 
     def cpu(self: _Placed) -> _Placed:
-        """Returns it, which is on the CPU."""
-        return self
+        """As ``to("cpu")``."""
+        return self._move("cpu", None)
 
     def cuda(self: _Placed, device: Any = None) -> _Placed:
-        """Stays on the CPU, which this version computes on, and says so once."""
-        _warn_placement("cuda" if device is None else str(device))
-        return self
+        """As ``to("cuda")``, or ``to(device)``."""
+        return self._move(devices.placed("cuda" if device is None else device), None)
 
     def to(self: _Placed, *args: Any, **kwargs: Any) -> _Placed:
-        """``to(device)``, ``to(dtype)``, both, or ``to(tensor)``; another dtype loads the weights
-        again. Raises TypeError for what is neither."""
+        """``to(device)``, ``to(dtype)``, both, or ``to(tensor)``; another place or dtype loads the
+        weights again. A GPU that is not to be had leaves the model on the CPU, and one warning says
+        what is missing. Raises TypeError for what is neither, DeviceError where a GPU fails."""
         given = [*args, kwargs.get("device"), kwargs.get("dtype"), kwargs.get("tensor")]
+        device = dtype = None
         for value in given:
             if value is None or isinstance(value, bool):  # bool: non_blocking, copy
                 continue
             if arrays.is_torch(value):
-                self.to(value.device, value.dtype)
+                device = devices.placed(value.device)
+                dtype = parse_dtype(value.dtype, self._engine.config)
             elif arrays.is_dtype(value):
-                self._convert(parse_dtype(value, self._engine.config))
-            elif not arrays.is_device(value):
+                dtype = parse_dtype(value, self._engine.config)
+            elif arrays.is_device(value):
+                device = devices.placed(value)
+            else:
                 raise TypeError(f"to: expected a device, a float dtype or a tensor, got {value!r}")
-            elif str(value) != "cpu":
-                _warn_placement(str(value))
-        return self
+        return self._move(device, dtype)
 
     def half(self: _Placed) -> _Placed:
         """As ``to("float16")``."""
-        return self._convert("float16")
+        return self._move(None, "float16")
 
     def bfloat16(self: _Placed) -> _Placed:
         """As ``to("bfloat16")``."""
-        return self._convert("bfloat16")
+        return self._move(None, "bfloat16")
 
     def float(self: _Placed) -> _Placed:
         """As ``to("float32")``."""
-        return self._convert("float32")
+        return self._move(None, "float32")
 
-    def _convert(self: _Placed, dtype: str) -> _Placed:
-        if dtype != self._engine.core.dtype:
-            raise ValueError(
-                f"to: expected {self._engine.core.dtype}, got {dtype}: the parts of a model have "
-                "one dtype; convert the model"
-            )
+    def _move(self: _Placed, device: str | None, dtype: str | None) -> _Placed:
+        """Raises ValueError for another dtype or place than the engine's, which a part shares with
+        the rest of its model."""
+        engine = self._engine
+        for name, given, shared in (
+            ("dtype", dtype, engine.dtype),
+            ("device", device, engine.device),
+        ):
+            if given not in (None, shared):
+                raise ValueError(
+                    f"to: expected {shared}, got {given}: the parts of a model have one {name}; "
+                    "convert the model"
+                )
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -107,8 +112,3 @@ class Placement:
             f"{name} cannot be copied or pickled: call from_pretrained in every process "
             "that needs one, and share it between threads"
         )
-
-
-@functools.cache
-def _warn_placement(device: str) -> None:
-    logger.warning("internvl_native computes on the CPU in this version; %s is ignored", device)

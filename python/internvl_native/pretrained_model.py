@@ -6,7 +6,7 @@ import copy
 import os
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
-from internvl_native import _core, arguments
+from internvl_native import _core, arguments, devices
 from internvl_native.checkpoint.loader import open_checkpoint
 from internvl_native.checkpoint.locate import locate
 from internvl_native.checkpoint.options import load_config, load_options
@@ -99,8 +99,10 @@ class PretrainedModel(Module, AdapterMethods):
             adapters: a LoRA adapter to merge into the weights, as :meth:`load_adapter` does later:
                 its folder or hub name, or a dict of several by name. An adapter's folder in place
                 of the model's loads the model that it names, too.
-            kwargs: what transformers takes. Placement (``device_map``, ``low_cpu_mem_usage``, ...)
-                is accepted and left to the engine; what cannot be honoured raises.
+            device_map: ``"auto"`` for a GPU if there is one that the model fits, else the CPU (the
+                log says which); a device, or a map of the model's parts, whose first GPU takes all.
+            kwargs: what transformers takes. The strategy of loading (``low_cpu_mem_usage``, ...) is
+                accepted and left to the engine; what cannot be honoured raises.
 
         Raises:
             CheckpointError: the files are missing, damaged or not what the config says.
@@ -111,7 +113,8 @@ class PretrainedModel(Module, AdapterMethods):
         config = load_config(folder, options, cls.config_class)
         checkpoint = open_checkpoint(folder, variant=options.variant)
         dtype = parse_dtype(options.torch_dtype, config, stored=checkpoint.dtype)
-        model = cls(config, Engine(config, checkpoint, dtype, adapters))
+        device = devices.mapped(options.device_map, checkpoint.nbytes(dtype))
+        model = cls(config, Engine(config, checkpoint, dtype, device, adapters))
         if not options.output_loading_info:
             return model
         info: dict[str, Any] = {"missing_keys": [], "mismatched_keys": [], "error_msgs": []}
@@ -218,8 +221,8 @@ class PretrainedModel(Module, AdapterMethods):
                 setattr(config, name, 0)
         return config
 
-    def _convert(self: _Model, dtype: str) -> _Model:
+    def _move(self: _Model, device: str | None, dtype: str | None) -> _Model:
         if self._tree is not self._engine.tree:
-            return super()._convert(dtype)
-        self._engine.convert(dtype)
+            return super()._move(device, dtype)
+        self._engine.move(device or self._engine.device, dtype or self._engine.dtype)
         return self

@@ -16,7 +16,7 @@ PADDING = 5
 
 @pytest.fixture(scope="session", params=_core.cpu_isas())
 def backend(request: pytest.FixtureRequest) -> Any:
-    return _core.kernels.Backend(request.param, padding=PADDING)
+    return _core.kernels.Backend(_core.cpu_backend(request.param), padding=PADDING)
 
 
 @pytest.fixture

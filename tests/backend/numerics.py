@@ -57,6 +57,20 @@ def activate(x: Array, activation: str) -> Array:
 def assert_close(actual: Array, expected: Array, bound: Array, dtype: str = "float32") -> None:
     """Within `bound`, plus the rounding of a result stored in `dtype`."""
     error = np.abs(actual - expected)
-    allowed = bound + ROUNDING[dtype] * (np.abs(expected) + bound) + 1e-37
+    subnormal = 2.0**-25 if dtype == "float16" else 1e-37
+    allowed = bound + ROUNDING[dtype] * (np.abs(expected) + bound) + subnormal
     worst = np.unravel_index(np.argmax(error - allowed), error.shape)
     assert np.all(error <= allowed), (worst, actual[worst], expected[worst], allowed[worst])
+
+
+def reference_norm(x: Array, kind: str, eps: float, w: Array, b: Array) -> tuple[Array, Array]:
+    """The norm in float64 and a bound: a sum of n squares is within (n + 4) u of itself, its root
+    within half of that, and the distances from the mean within (n + 2) u mean |x|."""
+    x = x.astype(np.float64)
+    n, u = x.shape[1], ROUNDING["float32"]
+    center = x.mean(1, keepdims=True) if kind == "layer" else 0.0
+    slack = (n + 2) * u * np.abs(x).mean(1, keepdims=True) if kind == "layer" else 0.0
+    root = np.sqrt(((x - center) ** 2).mean(1, keepdims=True) + eps)
+    y = (x - center) / root * w + b
+    bound = (n + 8) * u * (np.abs(y) + np.abs(b)) + 2 * np.abs(w) * slack / root
+    return y, bound

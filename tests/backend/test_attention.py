@@ -30,7 +30,7 @@ class Engine(NamedTuple):
 def engines() -> dict[str, Engine]:
     found = {}
     for isa in _core.cpu_isas():
-        backend = _core.kernels.Backend(isa, padding=PADDING)
+        backend = _core.kernels.Backend(_core.cpu_backend(isa), padding=PADDING)
         for dtype in ["float32", "bfloat16"]:
             if backend.activation_dtype(dtype) == dtype:
                 found[f"{isa}-{dtype}"] = Engine(backend, dtype)

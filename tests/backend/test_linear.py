@@ -208,7 +208,7 @@ def test_errors_say_what_was_expected(backend: Any) -> None:
 
 
 def run_with_isa(isa: str) -> subprocess.CompletedProcess[str]:
-    code = "from internvl_native import _core; print(_core.kernels.Backend().name)"
+    code = "from internvl_native import _core; print(_core.cpu_backend().name)"
     environment = {**os.environ, "INTERNVL_NATIVE_ISA": isa}
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
@@ -226,7 +226,7 @@ def test_isa_is_forced_by_the_environment() -> None:
 
 def test_unknown_isa() -> None:
     with pytest.raises(ValueError, match=r"isa: expected one of generic.*, got 'mmx'"):
-        _core.kernels.Backend("mmx")
+        _core.cpu_backend("mmx")
 
 
 def test_missing_isa() -> None:
@@ -235,4 +235,4 @@ def test_missing_isa() -> None:
         pytest.skip("this CPU has every instruction set")
     for isa in missing:
         with pytest.raises(ValueError, match=f"'{isa}'"):
-            _core.kernels.Backend(isa)
+            _core.cpu_backend(isa)

@@ -9,10 +9,9 @@ import pytest
 
 from internvl_native import _core
 
-from .numerics import ROUNDING, Array, assert_close, random, rounded
+from .numerics import Array, assert_close, random, reference_norm, rounded
 
 DTYPES = ["float32", "bfloat16", "float16"]
-U = ROUNDING["float32"]
 
 
 @pytest.mark.parametrize("out_dtype", DTYPES)
@@ -53,22 +52,21 @@ def test_vision_embed(backend: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_embed(backend: Any, dtype: str) -> None:
-    table, ids = random(50, 129), [3, 49, 0, 3] * 9
-    np.testing.assert_array_equal(backend.embed(table, ids, dtype), rounded(table, dtype)[ids])
+def test_gather_rows(backend: Any, dtype: str) -> None:
+    table, rows = random(50, 129), np.array([3, 49, -1, 0, 3] * 9)
+    before = random(len(rows), 129, seed=1)
+    expected = np.where((rows < 0)[:, None], before, rounded(table, dtype)[rows])
+    np.testing.assert_array_equal(backend.gather_rows(before, table, rows, dtype), expected)
 
 
-def reference_norm(x: Array, kind: str, eps: float, w: Array, b: Array) -> tuple[Array, Array]:
-    """The norm in float64 and a bound: a sum of n squares is within (n + 4) u of itself, its root
-    within half of that, and the distances from the mean within (n + 2) u mean |x|."""
-    x = x.astype(np.float64)
-    n = x.shape[1]
-    center = x.mean(1, keepdims=True) if kind == "layer" else 0.0
-    slack = (n + 2) * U * np.abs(x).mean(1, keepdims=True) if kind == "layer" else 0.0
-    root = np.sqrt(((x - center) ** 2).mean(1, keepdims=True) + eps)
-    y = (x - center) / root * w + b
-    bound = (n + 8) * U * (np.abs(y) + np.abs(b)) + 2 * np.abs(w) * slack / root
-    return y, bound
+@pytest.mark.parametrize("cols", [1, 7, 64, 1000, 40001])
+def test_argmax(backend: Any, cols: int) -> None:
+    x = np.round(4 * random(9, cols))  # the largest number comes several times
+    x[1] = -np.inf
+    x[2, cols // 2] = np.nan
+    x[3, cols - 1] = np.inf
+    expected = x.argmax(1)  # numpy, too: the first, and NaN before all
+    np.testing.assert_array_equal(backend.argmax(x), expected)
 
 
 @pytest.mark.parametrize("kind", ["rms", "layer"])

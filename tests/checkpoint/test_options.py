@@ -38,14 +38,14 @@ def test_what_is_honoured() -> None:
         "token": "t",
     }
     assert load_options({"dtype": "float16"}).torch_dtype == "float16"
+    assert load_options({"device_map": {"": 0}}).device_map == {"": 0}
     assert load_options({"use_auth_token": True}).token is True
 
 
 @pytest.mark.parametrize(
     "kwargs",
     [
-        {"device_map": "auto", "low_cpu_mem_usage": True, "trust_remote_code": True},
-        {"device_map": {"vision_model": 0, "language_model": "cpu"}, "max_memory": {0: "20GiB"}},
+        {"low_cpu_mem_usage": True, "trust_remote_code": True, "max_memory": {0: "20GiB"}},
         {"use_flash_attn": True, "attn_implementation": "flash_attention_2"},
         {"use_safetensors": True, "offload_folder": "x", "resume_download": True, "proxies": {}},
         {"load_in_8bit": False, "load_in_4bit": None, "quantization_config": None},

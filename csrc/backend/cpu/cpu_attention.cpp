@@ -51,13 +51,12 @@ void check_out(const Tensor& out, const Tensor& qkv, std::int64_t cols) {
 /// Calls body(segment, block) for block in [0, blocks(segment)) of every segment, the last block
 /// first: in causal attention it is the longest.
 template <class Blocks, class Body>
-void for_segment_blocks(const std::vector<Segment>& segments, const Blocks& blocks,
-                        const Body& body) {
+void for_segment_blocks(const Segments& segments, const Blocks& blocks, const Body& body) {
   std::int64_t tasks = 0;
-  for (const Segment& segment : segments) tasks += blocks(segment);
+  for (const Segment& segment : segments.list) tasks += blocks(segment);
   parallel_for(tasks, [&](std::int64_t task, int) {
     std::int64_t block = tasks - 1 - task;
-    const Segment* segment = segments.data();
+    const Segment* segment = segments.list.data();
     for (; block >= blocks(*segment); ++segment) block -= blocks(*segment);
     body(*segment, block);
   });
@@ -132,8 +131,10 @@ std::size_t CpuBackend::kv_page_bytes(const KvShape& shape) const {
          kernels_.attention.kv_block_bytes(shape.head_dim, shape.dtype);
 }
 
+void CpuBackend::prepare_segments(Segments&) const {}  // the list is what operations read
+
 void CpuBackend::rope_store_kv(Tensor qkv, Tensor table, const KvShape& shape, std::int64_t heads,
-                               std::int64_t layer, const std::vector<Segment>& segments) const {
+                               std::int64_t layer, const Segments& segments) const {
   check_cached(qkv, shape, heads);
   check(table.dtype == DType::kFloat32 && table.rows == qkv.rows && table.cols == shape.head_dim,
         "rope_store_kv: table: expected float32 of shape (", qkv.rows, ", ", shape.head_dim,
@@ -170,7 +171,7 @@ void CpuBackend::rope_store_kv(Tensor qkv, Tensor table, const KvShape& shape, s
 }
 
 void CpuBackend::attention_cached(Tensor out, Tensor qkv, const KvShape& shape, std::int64_t heads,
-                                  std::int64_t layer, const std::vector<Segment>& segments) const {
+                                  std::int64_t layer, const Segments& segments) const {
   check_cached(qkv, shape, heads);
   check_out(out, qkv, heads * shape.head_dim);
   const AttentionKernels& kernels = kernels_.attention;

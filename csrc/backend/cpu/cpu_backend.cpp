@@ -13,7 +13,8 @@ DType CpuBackend::activation_dtype(DType weights) const {
   return pairs ? DType::kBFloat16 : DType::kFloat32;
 }
 
-Buffer CpuBackend::allocate(std::size_t bytes) const { return Buffer(bytes); }
+// Calls cost the CPU nothing: there is nothing to record.
+void CpuBackend::replay(Recording&, const std::function<void()>& body) const { body(); }
 
 std::byte* thread_scratch(std::size_t bytes) {
   thread_local Buffer scratch;
@@ -23,7 +24,7 @@ std::byte* thread_scratch(std::size_t bytes) {
 
 }  // namespace cpu
 
-std::shared_ptr<const Backend> make_cpu_backend(std::string_view isa) {
+std::shared_ptr<Backend> make_cpu_backend(std::string_view isa) {
   return std::make_shared<cpu::CpuBackend>(cpu::select_kernels(isa));
 }
 

@@ -19,7 +19,12 @@ class CpuBackend final : public Backend {
 
   std::string_view name() const override { return name_; }
   DType activation_dtype(DType weights) const override;
-  Buffer allocate(std::size_t bytes) const override;
+  Place place() const override { return Place::kHost; }
+  Buffer allocate(std::size_t bytes) const override { return Buffer(bytes); }
+  std::int64_t vision_workspace() const override { return std::int64_t{96} << 20; }
+  std::int64_t prefill_rows() const override { return 512; }
+  std::int64_t extension_rows() const override { return prefill_rows(); }
+  void replay(Recording& recording, const std::function<void()>& body) const override;
 
   // cpu_linear.cpp
   Linear prepare_linear(const WeightSource& weight, const WeightSource& bias, DType dtype,
@@ -31,8 +36,7 @@ class CpuBackend final : public Backend {
   void linear(Tensor out, Tensor x, const Linear& linear, Activation activation) const override;
   void linear_gated(Tensor out, Tensor x, const Linear& linear,
                     Activation activation) const override;
-  void linear_add(Tensor residual, Tensor x, const Linear& linear,
-                  const float* scale) const override;
+  void linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale) const override;
 
   // cpu_rows.cpp
   void copy(Tensor out, Tensor x) const override;
@@ -40,7 +44,8 @@ class CpuBackend final : public Backend {
                 std::int64_t width, std::int64_t patch) const override;
   void vision_embed(Tensor hidden, Tensor patches, Tensor class_embedding,
                     Tensor position) const override;
-  void embed(Tensor out, Tensor table, const std::int32_t* ids) const override;
+  void gather_rows(Tensor out, Tensor table, const std::vector<std::int32_t>& rows) const override;
+  std::vector<std::int32_t> argmax(Tensor x) const override;
   void norm(Tensor out, Tensor x, const Norm& norm) const override;
   void pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
                      bool transposed) const override;
@@ -49,10 +54,11 @@ class CpuBackend final : public Backend {
   void attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int64_t heads,
                  float scale) const override;
   std::size_t kv_page_bytes(const KvShape& shape) const override;
+  void prepare_segments(Segments& segments) const override;
   void rope_store_kv(Tensor qkv, Tensor table, const KvShape& shape, std::int64_t heads,
-                     std::int64_t layer, const std::vector<Segment>& segments) const override;
+                     std::int64_t layer, const Segments& segments) const override;
   void attention_cached(Tensor out, Tensor qkv, const KvShape& shape, std::int64_t heads,
-                        std::int64_t layer, const std::vector<Segment>& segments) const override;
+                        std::int64_t layer, const Segments& segments) const override;
 
  private:
   void run_linear(Tensor out, Tensor x, const Linear& linear, Epilogue epilogue,

@@ -246,11 +246,15 @@ void CpuBackend::linear_gated(Tensor out, Tensor x, const Linear& linear,
   run_linear(out, x, linear, Epilogue::kGated, activation, nullptr);
 }
 
-void CpuBackend::linear_add(Tensor residual, Tensor x, const Linear& linear,
-                            const float* scale) const {
+void CpuBackend::linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale) const {
   check(residual.dtype == DType::kFloat32, "residual: expected float32, got ",
         name_of(residual.dtype));
-  run_linear(residual, x, linear, Epilogue::kAdd, Activation::kNone, scale);
+  check(scale.data == nullptr || (scale.dtype == DType::kFloat32 && scale.rows == 1 &&
+                                  scale.cols == linear.out_features),
+        "scale: expected float32 of shape (1, ", linear.out_features, "), got ",
+        name_of(scale.dtype), " (", scale.rows, ", ", scale.cols, ")");
+  run_linear(residual, x, linear, Epilogue::kAdd, Activation::kNone,
+             static_cast<const float*>(scale.data));
 }
 
 void CpuBackend::run_linear(Tensor out, Tensor x, const Linear& linear, Epilogue epilogue,

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "core/error.h"
+#include "core/order.h"
 #include "core/thread_pool.h"
 
 namespace internvl::cpu {
@@ -93,13 +94,23 @@ void CpuBackend::vision_embed(Tensor hidden, Tensor patches, Tensor class_embedd
   });
 }
 
-void CpuBackend::embed(Tensor out, Tensor table, const std::int32_t* ids) const {
-  check_shape("embed: out", out, out.rows, table.cols);
-  check_float32("embed: out", out);
+void CpuBackend::gather_rows(Tensor out, Tensor table,
+                             const std::vector<std::int32_t>& rows) const {
+  check_shape("gather_rows: out", out, static_cast<std::int64_t>(rows.size()), table.cols);
   for_rows(out.rows, out.cols, [&](std::int64_t row) {
-    kernels_.rows.convert(at(out, row, 0), out.dtype, at(table, ids[row], 0), table.dtype,
+    if (rows[row] < 0) return;
+    kernels_.rows.convert(at(out, row, 0), out.dtype, at(table, rows[row], 0), table.dtype,
                           out.cols);
   });
+}
+
+std::vector<std::int32_t> CpuBackend::argmax(Tensor x) const {
+  check_float32("argmax: x", x);
+  std::vector<std::int32_t> best(x.rows);
+  for_rows(x.rows, x.cols, [&](std::int64_t row) {
+    best[row] = static_cast<std::int32_t>(internvl::argmax(x.row<float>(row), x.cols));
+  });
+  return best;
 }
 
 void CpuBackend::norm(Tensor out, Tensor x, const Norm& norm) const {

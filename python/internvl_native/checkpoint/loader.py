@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from internvl_native._core import CheckpointError
 from internvl_native.checkpoint.safetensors import WEIGHT_DTYPES, StoredTensor, read_safetensors
 from internvl_native.checkpoint.tensor import CheckpointTensor
 from internvl_native.checkpoint.wrapped import unwrap
+from internvl_native.dtypes import ELEMENT_SIZE
 from internvl_native.json_file import read_json_object
 
 _CONVERT = """\
@@ -38,6 +40,10 @@ class Checkpoint(NamedTuple):
     nothing: "float32", "bfloat16" or "float16"."""
     lora_ranks: Mapping[str, int]
     """Of the parts that had LoRA layers inside: {"language_model": 16}."""
+
+    def nbytes(self, dtype: str) -> int:
+        """Bytes of all tensors in `dtype`."""
+        return ELEMENT_SIZE[dtype] * sum(prod(tensor.shape) for tensor in self.tensors.values())
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, variant: str | None = None) -> Checkpoint:

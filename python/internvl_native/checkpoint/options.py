@@ -21,7 +21,7 @@ from internvl_native.pretrained_config import PretrainedConfig
 _HARMLESS = frozenset(
     {
         # placement and loading strategy: this package places things and maps files itself
-        "device_map", "max_memory", "low_cpu_mem_usage", "offload_folder", "offload_buffers",
+        "max_memory", "low_cpu_mem_usage", "offload_folder", "offload_buffers",
         "offload_state_dict", "_fast_init", "tp_plan",
         # attention is this package's own
         "use_flash_attn", "use_flash_attention_2", "attn_implementation",
@@ -67,6 +67,7 @@ class LoadOptions:
     """Folder or hub name of a LoRA adapter, or a dict of several by name."""
     adapter_name: str | None = None
     """Of the adapter whose folder is loaded in place of a model's."""
+    device_map: Any = None
     output_loading_info: bool = False
     """Return `(model, info)`, info a dict of missing_keys, unexpected_keys, mismatched_keys and
     error_msgs."""
@@ -88,8 +89,8 @@ _HONOURED = frozenset(LoadOptions.__dataclass_fields__) - {"others"}
 def load_options(kwargs: dict[str, Any]) -> LoadOptions:
     """Sorts the keyword arguments of `from_pretrained`.
 
-    Placement, attention kernels and download details are ignored. Raises ValueError, saying what
-    to do, for what this package cannot honour.
+    Strategies of loading, attention kernels and download details are ignored. Raises ValueError,
+    saying what to do, for what this package cannot honour.
     """
     for name, advice in _REFUSED_WHEN_TRUE.items():
         if kwargs.get(name):

@@ -1,0 +1,39 @@
+"""Extension modules that only tests use, compiled when a test asks for one."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pybind11
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def build_module(name: str, source: Path) -> ModuleType:
+    """The module `name` of the CMake project in `source`; what has not changed is not compiled
+    again. RuntimeError with the compiler's words where that fails."""
+    cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if cmake is None:
+        raise RuntimeError(f"the tests of {name} need cmake")
+    build = ROOT / "build" / "tests" / name
+    settings = [
+        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    ]
+    for step in [["-S", str(source), "-B", str(build), *settings], ["--build", str(build)]]:
+        done = subprocess.run([cmake, *step], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"cmake {' '.join(step)} failed:\n{done.stdout}\n{done.stderr}")
+    (library,) = build.glob(f"{name}*.so")
+    spec = importlib.util.spec_from_file_location(name, library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
