@@ -1,0 +1,63 @@
+// Operations that move, convert or normalise rows.
+#include "backend/transfer.h"
+#include "core/error.h"
+#include "cuda/cuda_backend.h"
+#include "cuda/transfer.h"
+
+namespace internvl::cuda {
+
+void CudaBackend::copy(Tensor out, Tensor x) const {
+  if (out.dtype == x.dtype) return transfer(*device_, out, x);
+  const UseDevice use(device_->index());
+  cuda::gather_rows(stream(), out, x, nullptr);
+}
+
+void CudaBackend::patchify(Tensor out, Tensor pixels, std::int64_t channels, std::int64_t height,
+                           std::int64_t width, std::int64_t patch) const {
+  const UseDevice use(device_->index());
+  cuda::patchify(stream(), out, pixels, channels, height, width, patch);
+}
+
+void CudaBackend::vision_embed(Tensor hidden, Tensor patches, Tensor class_embedding,
+                               Tensor position) const {
+  const UseDevice use(device_->index());
+  cuda::vision_embed(stream(), hidden, patches, class_embedding, position);
+}
+
+void CudaBackend::gather_rows(Tensor out, Tensor table,
+                              const std::vector<std::int32_t>& rows) const {
+  const auto count = static_cast<std::int64_t>(rows.size());
+  check(out.rows == count, "gather_rows: out: expected ", count, " rows, got ", out.rows);
+  static_assert(sizeof(float) == sizeof(std::int32_t));
+  std::vector<std::int32_t> indices = rows;  // sent as four-byte elements
+  const Matrix sent =
+      to_backend(*this, internvl::matrix(indices.data(), DType::kFloat32, 1, count));
+  const UseDevice use(device_->index());
+  cuda::gather_rows(stream(), out, table, static_cast<const std::int32_t*>(sent.tensor().data));
+}
+
+std::vector<std::int32_t> CudaBackend::argmax(Tensor x) const {
+  const Matrix best = matrix(DType::kFloat32, 1, x.rows);  // four-byte elements, as above
+  {
+    const UseDevice use(device_->index());
+    cuda::argmax(stream(), static_cast<std::int32_t*>(best.tensor().data), x);
+  }
+  std::vector<std::int32_t> tokens(x.rows);
+  copy(internvl::matrix(tokens.data(), DType::kFloat32, 1, x.rows), best);
+  return tokens;
+}
+
+void CudaBackend::norm(Tensor out, Tensor x, const Norm& norm) const {
+  const UseDevice use(device_->index());
+  const float* bias = norm.bias.bytes() == 0 ? nullptr : norm.bias.as<float>();
+  cuda::norm(stream(), out, x,
+             {norm.weight.as<float>(), bias, norm.eps, norm.kind == Norm::Kind::kLayer});
+}
+
+void CudaBackend::pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
+                                bool transposed) const {
+  const UseDevice use(device_->index());
+  cuda::pixel_shuffle(stream(), out, x, side, factor, transposed);
+}
+
+}  // namespace internvl::cuda

@@ -1,0 +1,149 @@
+#include "cuda/device.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/error.h"
+#include "cuda/status.h"
+
+namespace internvl::cuda {
+namespace {
+
+constexpr const char* kNoDriver =
+    "no NVIDIA driver: libcuda.so.1 is missing or older than this package's CUDA: install the "
+    "driver (https://www.nvidia.com/drivers); nvidia-smi then lists the GPUs";
+constexpr const char* kNoDevice =
+    "the NVIDIA driver finds no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES";
+
+constexpr const char* kTooOld =
+    " is older than NVIDIA's Ampere (compute capability 8.0), for which this package has code";
+
+std::size_t mebibytes(std::size_t bytes) { return bytes >> 20; }
+
+/// Where the work of this thread goes that is meant for a device.
+struct Redirected {
+  const Device* device = nullptr;
+  Stream stream = nullptr;
+};
+thread_local Redirected redirected;
+
+}  // namespace
+
+int device_count() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaErrorInsufficientDriver) throw DeviceError(kNoDriver);
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0))
+    throw DeviceError(kNoDevice);
+  check_status(status, "cudaGetDeviceCount");
+  return count;
+}
+
+bool is_supported(int device) {
+  constexpr int kOldest = 8;
+  int major = 0;
+  check_status(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+               "cudaDeviceGetAttribute");
+  return major >= kOldest;
+}
+
+MemoryInfo memory_info(int device) {
+  const int count = device_count();
+  check(device >= 0 && device < count, "device: expected cuda:0 to cuda:", count - 1,
+        ", got cuda:", device);
+  const UseDevice use(device);
+  MemoryInfo info{};
+  check_status(cudaMemGetInfo(&info.free, &info.total), "cudaMemGetInfo");
+  return info;
+}
+
+UseDevice::UseDevice(int device) {
+  check_status(cudaGetDevice(&before_), "cudaGetDevice");
+  if (device != before_) check_status(cudaSetDevice(device), "cudaSetDevice");
+}
+
+UseDevice::~UseDevice() {
+  cudaSetDevice(before_);  // it was the device before: this cannot fail in a way that matters here
+}
+
+Device::Device(int index, std::size_t budget)
+    : index_(index), budget_(budget == 0 ? SIZE_MAX : budget) {
+  memory_info(index);  // throws where there is no such GPU
+  check<DeviceError>(is_supported(index), "cuda:", index, kTooOld);
+  const UseDevice use(index_);
+  pool_ = MemoryPool::of(index_);
+  // Not the legacy stream, which waits for and holds up all others; torch's work is on those.
+  check_status(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+}
+
+Device::~Device() {
+  cudaStreamSynchronize(stream_);
+  cudaStreamDestroy(stream_);
+}
+
+Stream Device::stream() const { return redirected.device == this ? redirected.stream : stream_; }
+
+Device::Redirection::Redirection(const Device& device, Stream stream) {
+  check<InternalError>(redirected.device == nullptr, "cuda: a recording inside of another one");
+  redirected = {&device, stream};
+}
+
+Device::Redirection::~Redirection() { redirected = {}; }
+
+Buffer Device::allocate(std::size_t bytes) {
+  if (bytes == 0) return {nullptr, 0, Place::kDevice};
+  if (in_use_.fetch_add(bytes) + bytes > budget_) {
+    in_use_ -= bytes;
+    throw_out_of_memory(bytes, "the budget is spent");
+  }
+  const UseDevice use(index_);
+  std::byte* data = nullptr;
+  try {
+    data = pool_->allocate(bytes, stream());
+  } catch (...) {
+    in_use_ -= bytes;
+    throw;
+  }
+  if (data == nullptr) {
+    in_use_ -= bytes;
+    throw_out_of_memory(bytes, "the GPU is full");
+  }
+  // On the stream of the allocation: what is given back while this thread records need not belong
+  // to the recording.
+  const auto give_back = [device = shared_from_this(), bytes, on = stream()](std::byte* memory) {
+    device->release(memory, bytes, on);
+  };
+  return {std::shared_ptr<std::byte>(data, give_back), bytes, Place::kDevice};
+}
+
+void Device::release(std::byte* data, std::size_t bytes, Stream stream) noexcept {
+  int before = index_;
+  cudaGetDevice(&before);
+  cudaSetDevice(index_);
+  cudaFreeAsync(data, stream);
+  cudaSetDevice(before);
+  in_use_ -= bytes;
+}
+
+std::size_t Device::available() const {
+  const std::size_t reserved = pool_->reserved();
+  const std::size_t kept = reserved - std::min(pool_->used(), reserved);  // given back to the pool
+  return std::min(budget_ - std::min(in_use_.load(), budget_), memory_info(index_).free + kept);
+}
+
+void Device::synchronize() const {
+  const UseDevice use(index_);
+  check_status(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
+
+void Device::throw_out_of_memory(std::size_t bytes, const char* reason) const {
+  const MemoryInfo info = memory_info(index_);
+  throw DeviceError(message(
+      "CUDA out of memory on cuda:", index_, " (", reason, "): ", mebibytes(bytes),
+      " MiB asked for, ", mebibytes(pool_->used()), " MiB in use by models of this process, ",
+      mebibytes(info.free), " MiB free of ", mebibytes(info.total),
+      " MiB: lower max_num (tiles), the batch, num_beams or max_new_tokens, or load the model in "
+      "bfloat16"));
+}
+
+}  // namespace internvl::cuda

@@ -1,0 +1,191 @@
+"""A model on the CUDA backend's own code computes what the CPU computes: with emulated kernels in
+every run, and on the GPU of this machine with ``pytest -m cuda``."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.backend.numerics import random
+from tests.support.extension import build_module
+from tests.support.goldens import DATA
+
+import internvl_native
+from internvl_native import _core, devices
+
+# Of the largest value: both sum in float32, in different orders, and round where they store.
+TOLERANCE = {"float32": 2e-5, "bfloat16": 4e-2, "float16": 5e-3}
+MIB = 1 << 20
+
+ON_GPU = pytest.param("GPU", marks=pytest.mark.cuda)
+on_gpu = pytest.mark.parametrize("cuda", [ON_GPU], indirect=True)
+emulated = pytest.mark.parametrize("cuda", ["emulated"], indirect=True)
+
+
+@pytest.fixture(scope="session", params=["emulated", ON_GPU])
+def cuda(request: pytest.FixtureRequest) -> Any:
+    """The module `_cuda`."""
+    if request.param == "emulated":
+        return build_module("_cuda", Path(__file__).parent / "emulated")
+    devices.missing.cache_clear()
+    lacking = devices.missing()
+    if lacking is not None:
+        pytest.skip(lacking)
+    import internvl_native._cuda as module
+
+    return module
+
+
+@pytest.fixture(params=["ckpt_rmsnorm", "ckpt_layernorm"])
+def checkpoint(request: pytest.FixtureRequest) -> Path:
+    return DATA / str(request.param)
+
+
+@pytest.fixture
+def load(cuda: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Loads the model on a device."""
+    folders = [*devices.library_folders(), str(Path(cuda.__file__).parent)]
+    monkeypatch.setitem(sys.modules, "internvl_native._cuda", cuda)
+    monkeypatch.setattr(internvl_native, "_cuda", cuda, raising=False)
+    monkeypatch.setattr(devices, "library_folders", lambda: folders)
+    devices.missing.cache_clear()
+
+    def model_on(device: str, dtype: str = "float32") -> Any:
+        model = internvl_native.AutoModel.from_pretrained(
+            checkpoint, torch_dtype=dtype, device_map=device
+        )
+        assert str(model.device) == device
+        return model
+
+    yield model_on
+    devices.missing.cache_clear()
+
+
+@pytest.fixture
+def tokenizer(checkpoint: Path) -> Any:
+    return internvl_native.AutoTokenizer.from_pretrained(checkpoint)
+
+
+def tiles_of(model: Any, count: int, seed: int = 0) -> Any:
+    size = model.config.force_image_size
+    return random(count * 3 * size, size, seed=seed).reshape(count, 3, size, size)
+
+
+def answer(model: Any, tokenizer: Any, tiles: int = 1, seed: int = 0, **settings: Any) -> Any:
+    settings = {"max_new_tokens": 4, "do_sample": False, **settings}
+    return model.chat(tokenizer, tiles_of(model, tiles, seed), "<image>\nDescribe it.", settings)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_features(load: Any, dtype: str) -> None:
+    expected, actual = (
+        model.extract_feature(tiles_of(model, 1))
+        for model in (load("cpu", dtype), load("cuda:0", dtype))
+    )
+    assert np.abs(actual - expected).max() <= TOLERANCE[dtype] * np.abs(expected).max()
+
+
+def test_chat(load: Any, tokenizer: Any) -> None:
+    assert answer(load("cuda:0"), tokenizer) == answer(load("cpu"), tokenizer)
+
+
+@emulated
+def test_decoding_launches_graphs(cuda: Any, load: Any, tokenizer: Any) -> None:
+    launched = ctypes.CDLL(cuda.__file__).standin_launched_graphs
+    launched.restype = ctypes.c_size_t
+    expected = answer(load("cpu"), tokenizer, max_new_tokens=6, min_new_tokens=6)
+    before = launched()
+    assert answer(load("cuda:0"), tokenizer, max_new_tokens=6, min_new_tokens=6) == expected
+    # Of five steps after the prompt, the first only runs.
+    assert launched() - before == 4
+
+
+def test_a_missing_library_says_how_to_get_it(cuda: Any, tmp_path: Path) -> None:
+    (tmp_path / "libcublasLt.so.13").write_bytes(b"no library")
+    with pytest.raises(
+        _core.DeviceError, match=r"libcublasLt.so.13: .*pip install 'internvl-native\[cuda\]'"
+    ):
+        cuda.open_libraries([str(tmp_path)])
+
+
+def test_beams_share_pages(load: Any, tokenizer: Any) -> None:
+    outputs = [
+        model.language_model.generate(
+            tokenizer("A few words", return_tensors="np").input_ids, num_beams=2, max_new_tokens=3
+        )
+        for model in (load("cpu"), load("cuda:0"))
+    ]
+    np.testing.assert_array_equal(outputs[1], outputs[0])
+
+
+def test_a_model_survives_when_memory_runs_out(
+    cuda: Any, load: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def backend(device: str) -> _core.Backend:
+        if device == "cpu":
+            return _core.cpu_backend()
+        return cuda.backend(0, devices.library_folders(), budget=64 * MIB)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(devices, "backend", backend)
+    expected = answer(load("cpu"), tokenizer)
+    model = load("cuda:0")
+    assert answer(model, tokenizer) == expected
+    with pytest.raises(RuntimeError, match=r"CUDA out of memory on cuda:0 \(the budget is spent\)"):
+        answer(model, tokenizer, tiles=200)
+    assert answer(model, tokenizer) == expected
+
+
+def in_threads(bodies: list[Callable[[], Any]]) -> list[Any]:
+    results: list[Any] = [None] * len(bodies)
+
+    def run(index: int) -> None:
+        results[index] = bodies[index]()
+
+    threads = [Thread(target=run, args=(index,)) for index in range(len(bodies))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@on_gpu
+def test_two_threads_and_two_models(load: Any, tokenizer: Any) -> None:
+    models = [load("cuda:0"), load("cuda:0")]
+    cases = [(model, seed) for model in models for seed in range(4)]
+
+    def body(model: Any, seed: int) -> Callable[[], Any]:
+        return lambda: answer(model, tokenizer, seed=seed, max_new_tokens=64)
+
+    alone = [body(*case)() for case in cases]
+    for _ in range(3):
+        assert in_threads([body(*case) for case in cases]) == alone
+
+
+@on_gpu
+def test_memory_goes_back_to_the_gpu(cuda: Any, load: Any, tokenizer: Any) -> None:
+    answer(load("cuda:0"), tokenizer)  # the context, and kernels that are loaded now
+    gc.collect()
+    free = cuda.memory(0)[0]
+    for _ in range(3):
+        answer(load("cuda:0"), tokenizer)
+    gc.collect()
+    assert cuda.memory(0)[0] >= free - 4 * MIB
+
+
+@on_gpu
+def test_forty_tiles(load: Any, tokenizer: Any) -> None:
+    """In parts and at once: a tile's features do not depend on those beside it, within rounding."""
+    model = load("cuda:0", "bfloat16")
+    pixels = tiles_of(model, 40)
+    whole = model.extract_feature(pixels)
+    parts = np.concatenate([model.extract_feature(pixels[i : i + 1]) for i in range(40)])
+    assert np.abs(whole - parts).max() <= TOLERANCE["bfloat16"] * np.abs(parts).max()
+    assert isinstance(answer(model, tokenizer, tiles=40), str)
