@@ -1,7 +1,9 @@
 # make demo | test | extras | lint | format | sanitize | fuzz | aarch64 | docs | screenshots | bench
-# | clean
+# | cuda-report | clean
 # Everything runs in .venv, which the first call makes; PYTHON picks the interpreter it is made of.
+# CUDA=ON builds the CUDA backend, too, with nvcc from the package index where the machine has none.
 PYTHON ?= python3
+CUDA ?= AUTO
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := .venv-extras
@@ -9,10 +11,14 @@ SANITIZED := build/sanitize
 SECONDS ?= 60
 SEED ?= 1
 INSTALL := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation
+# ptxas' words about each kernel stay beside its object.
+CUDA_SETTINGS := -C cmake.define.INTERNVL_NATIVE_CUDA=$(CUDA) $(if $(filter ON,$(CUDA)), \
+    -C cmake.define.CMAKE_CUDA_FLAGS=-Xptxas=-v \
+    -C cmake.define.CMAKE_CUDA_COMPILER_LAUNCHER=$(CURDIR)/.ci/keep-output)
 SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so') \
            CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: demo test extras lint format sanitize fuzz aarch64 docs screenshots bench clean
+.PHONY: demo test extras lint format sanitize fuzz aarch64 docs screenshots bench cuda-report clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -55,16 +61,21 @@ screenshots: $(VENV)/.installed $(EXTRAS)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
+# After a build with CUDA=ON: benchmarks/results/cuda_resources.md; a spill is an error.
+cuda-report: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.cuda_resources build
+
 clean:
 	rm -rf build dist $(VENV) $(EXTRAS) .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.tools: pyproject.toml .ci/system-packages .ci/make-venv
 	.ci/system-packages $(PYTHON)
-	.ci/make-venv $(PYTHON) $(VENV) test lint
+	.ci/make-venv $(PYTHON) $(VENV) test lint $(if $(filter ON,$(CUDA)),cuda-build)
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
-	$(INSTALL) --force-reinstall -C cmake.define.INTERNVL_NATIVE_WERROR=$(if $(CI),ON,OFF) .
+	$(INSTALL) --force-reinstall -C cmake.define.INTERNVL_NATIVE_WERROR=$(if $(CI),ON,OFF) \
+	    $(CUDA_SETTINGS) .
 	touch $@
 
 $(EXTRAS)/.tools: pyproject.toml .ci/make-venv
@@ -82,5 +93,6 @@ $(EXTRAS)/.installed: $(EXTRAS)/.tools $(VENV)/.installed
 $(SANITIZED)/.installed: $(VENV)/.tools $(SOURCES)
 	$(INSTALL) --upgrade --target $(SANITIZED)/site \
 	    -C build-dir=$(SANITIZED)/cmake -C install.strip=false \
-	    -C cmake.build-type=RelWithDebInfo -C cmake.define.INTERNVL_NATIVE_SANITIZE=ON .
+	    -C cmake.build-type=RelWithDebInfo -C cmake.define.INTERNVL_NATIVE_SANITIZE=ON \
+	    -C cmake.define.INTERNVL_NATIVE_CUDA=OFF .
 	touch $@
