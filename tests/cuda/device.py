@@ -66,6 +66,23 @@ class KvView(ctypes.Structure):
     ]
 
 
+class TokenRows(ctypes.Structure):
+    _fields_ = [
+        ("tokens", ctypes.c_void_p),
+        ("stride", ctypes.c_int64),
+        ("lengths", ctypes.c_void_p),
+    ]
+
+
+class Sampling(ctypes.Structure):
+    _fields_ = [
+        ("temperature", ctypes.c_float),
+        ("top_k", ctypes.c_int64),
+        ("top_p", ctypes.c_double),
+        ("min_tokens", ctypes.c_int64),
+    ]
+
+
 SEGMENT = np.dtype(
     [
         ("row", np.int32), ("rows", np.int32), ("past", np.int32), ("first_page", np.int32),

@@ -10,6 +10,8 @@
 using internvl::Tensor;
 using internvl::cuda::KvView;
 using internvl::cuda::NormWeights;
+using internvl::cuda::Sampling;
+using internvl::cuda::TokenRows;
 using internvl::cuda::test::guarded;
 namespace cuda = internvl::cuda;
 namespace test = internvl::cuda::test;
@@ -143,21 +145,40 @@ const char* argmax(std::int32_t* tokens, const Tensor* scores) {
   return guarded([&] { cuda::argmax(nullptr, tokens, *scores); });
 }
 
-const char* repetition_penalty(const Tensor* scores, const std::int32_t* sequences,
-                               std::int64_t sequence_stride, const std::int32_t* lengths,
-                               float penalty) {
-  return guarded([&] {
-    cuda::repetition_penalty(nullptr, *scores, sequences, sequence_stride, lengths, penalty);
-  });
+const char* repetition_penalty(const Tensor* scores, const TokenRows* sequences, float penalty) {
+  return guarded([&] { cuda::repetition_penalty(nullptr, *scores, *sequences, penalty); });
 }
 
-const char* temperature_top_k(const Tensor* scores, float temperature, std::int64_t k) {
-  return guarded([&] { cuda::temperature_top_k(nullptr, *scores, temperature, k); });
+const char* no_repeat_ngram(const Tensor* scores, const TokenRows* sequences, std::int64_t length) {
+  return guarded([&] { cuda::no_repeat_ngram(nullptr, *scores, *sequences, length); });
+}
+
+const char* suppress(const Tensor* scores, const std::int32_t* tokens, std::int64_t count) {
+  return guarded([&] { cuda::suppress(nullptr, *scores, tokens, count); });
+}
+
+const char* log_softmax(const Tensor* scores) {
+  return guarded([&] { cuda::log_softmax(nullptr, *scores); });
+}
+
+const char* log_probability(float* out, const std::int32_t* tokens, const Tensor* scores) {
+  return guarded([&] { cuda::log_probability(nullptr, out, tokens, *scores); });
+}
+
+const char* sample(std::int32_t* tokens, const double* uniforms, const Tensor* scores,
+                   const Sampling* sampling) {
+  return guarded([&] { cuda::sample(nullptr, tokens, uniforms, *scores, *sampling); });
 }
 
 const char* beam_candidates(std::int32_t* indices, float* values, const Tensor* scores,
-                            const float* beam_scores, std::int64_t beams, std::int64_t count) {
-  return guarded(
-      [&] { cuda::beam_candidates(nullptr, indices, values, *scores, beam_scores, beams, count); });
+                            const float* beam_scores, std::int64_t beams, std::int64_t count,
+                            void* workspace) {
+  return guarded([&] {
+    cuda::beam_candidates(nullptr, indices, values, *scores, beam_scores, beams, count, workspace);
+  });
+}
+
+std::int64_t beam_workspace_bytes(std::int64_t rows, std::int64_t count) {
+  return static_cast<std::int64_t>(cuda::beam_workspace_bytes(rows, count));
 }
 }

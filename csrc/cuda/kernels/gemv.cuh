@@ -3,7 +3,7 @@
 // W at a time, and add their sums at the end. The order of additions depends on the depth alone, so
 // that a row has the same bits whatever the number of rows.
 //
-// 128 threads of at most 56 registers: 9 blocks, 36 warps a multiprocessor, which have 36 KiB of W
+// 128 threads of at most 64 registers: 8 blocks, 32 warps a multiprocessor, which have 32 KiB of W
 // on the way, beyond the 18 KiB that 3.35 TB/s at 700 ns ask of each of an H100's 132.
 #pragma once
 

@@ -131,22 +131,57 @@ void gemv_add(Stream stream, Tensor residual, Tensor x, Tensor weight, const flo
 void gemv_gated(Stream stream, Tensor out, Tensor x, Tensor weight, const float* bias,
                 Activation activation);
 
-// ---- from scores (rows, vocabulary), float32, to tokens; the rules are those of csrc/generation
+// ---- from scores (rows, vocabulary), float32, to tokens; the rules are those of csrc/generation,
+// whose sums are float64: here they are integers, in any order the same. A vocabulary has less than
+// 2^18 tokens.
 
 /// tokens[r] = the first index of the largest score of row r; NaN is the largest.
 void argmax(Stream stream, std::int32_t* tokens, Tensor scores);
 
-/// Penalises each token of sequences[r * sequence_stride ...], lengths[r] of them, once.
-void repetition_penalty(Stream stream, Tensor scores, const std::int32_t* sequences,
-                        std::int64_t sequence_stride, const std::int32_t* lengths, float penalty);
+/// What the rows have so far: tokens[r * stride ...], lengths[r] of them; on the device.
+struct TokenRows {
+  const std::int32_t* tokens;
+  std::int64_t stride;
+  const std::int32_t* lengths;
+};
 
-/// Divides by the temperature, then removes what is smaller than the k-th largest; k 0 keeps all.
-void temperature_top_k(Stream stream, Tensor scores, float temperature, std::int64_t k);
+/// Penalises each token of a row's sequence once.
+void repetition_penalty(Stream stream, Tensor scores, const TokenRows& sequences, float penalty);
+
+/// Removes the tokens with which a row would have the same `size` tokens in a row again.
+void no_repeat_ngram(Stream stream, Tensor scores, const TokenRows& sequences, std::int64_t size);
+
+/// Removes `count` different tokens from all rows.
+void suppress(Stream stream, Tensor scores, const std::int32_t* tokens, std::int64_t count);
+
+/// In place; a row with NaN or +infinity, or nothing above -infinity, becomes NaN.
+void log_softmax(Stream stream, Tensor scores);
+
+/// out[r] = log-probability of tokens[r] in row r; NaN where log_softmax() gives that.
+void log_probability(Stream stream, float* out, const std::int32_t* tokens, Tensor scores);
+
+/// The warpers, in this order.
+struct Sampling {
+  float temperature = 1.0f;
+  std::int64_t top_k = 0;  ///< 0: all
+  double top_p = 1.0;
+  std::int64_t min_tokens = 1;  ///< that stay
+};
+
+/// tokens[r] = what Sampler::sample draws from row r with the uniform number uniforms[r]; -1 where
+/// probabilities are not finite. Does not change the scores.
+void sample(Stream stream, std::int32_t* tokens, const double* uniforms, Tensor scores,
+            const Sampling& sampling);
 
 /// For each prompt, `beams` consecutive rows: the `count` best beam_scores[row] + scores(row,
-/// token) into values(prompt, count) and, as beam * vocabulary + token, indices(prompt, count),
-/// best first.
+/// token), at most 1024, into values(prompt, count) and, as beam * vocabulary + token,
+/// indices(prompt, count), best first. Of equal ones the lower index comes first, where
+/// csrc/generation has the order of torch.topk: who wants that asks for one more, and leaves the
+/// choice to the host if two are equal. `workspace` has beam_workspace_bytes() of any content.
 void beam_candidates(Stream stream, std::int32_t* indices, float* values, Tensor scores,
-                     const float* beam_scores, std::int64_t beams, std::int64_t count);
+                     const float* beam_scores, std::int64_t beams, std::int64_t count,
+                     void* workspace);
+
+std::size_t beam_workspace_bytes(std::int64_t rows, std::int64_t count);
 
 }  // namespace internvl::cuda

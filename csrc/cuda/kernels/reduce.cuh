@@ -15,7 +15,10 @@ __device__ __forceinline__ T reduce_lanes(T value, Combine combine) {
 }
 
 struct Add {
-  __device__ float operator()(float a, float b) const { return a + b; }
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
 };
 
 struct Maximum {

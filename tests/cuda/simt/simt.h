@@ -99,7 +99,16 @@ inline To bit_cast(From from) {
 
 template <class T>
 inline T shuffle_value(Shuffle kind, unsigned mask, T value, int operand, int width, Site site) {
-  return bit_cast<T>(shuffle(kind, mask, bit_cast<std::uint32_t>(value), operand, width, site));
+  if constexpr (sizeof(T) == 8) {
+    const auto bits = bit_cast<std::uint64_t>(value);
+    const auto half = [&](std::uint64_t part) {
+      return shuffle_value(kind, mask, static_cast<std::uint32_t>(part), operand, width, site);
+    };
+    const std::uint64_t low = half(bits), high = half(bits >> 32);
+    return bit_cast<T>(high << 32 | low);
+  } else {
+    return bit_cast<T>(shuffle(kind, mask, bit_cast<std::uint32_t>(value), operand, width, site));
+  }
 }
 
 }  // namespace simt
@@ -142,22 +151,30 @@ inline bool __all_sync(unsigned mask, bool predicate, SIMT_CALLER) {
   return simt::ballot(mask, predicate, SIMT_SITE) == mask;
 }
 
+namespace simt {
+/// Replaces the value by change(value); returns what it was.
+template <class T, class Change>
+inline T atomic(T* address, Change change) {
+  T before;
+  check_atomic(address, sizeof(T));
+  copy(&before, address, sizeof(T));
+  const T after = change(before);
+  copy(address, &after, sizeof(T));
+  return before;
+}
+}  // namespace simt
+
 template <class T>
 inline T atomicAdd(T* address, T value) {
-  T before;
-  simt::check_atomic(address, sizeof(T));
-  simt::copy(&before, address, sizeof(T));
-  const T after = before + value;
-  simt::copy(address, &after, sizeof(T));
-  return before;
+  return simt::atomic(address, [value](T before) { return before + value; });
 }
 template <class T>
 inline T atomicMax(T* address, T value) {
-  T before;
-  simt::check_atomic(address, sizeof(T));
-  simt::copy(&before, address, sizeof(T));
-  if (value > before) simt::copy(address, &value, sizeof(T));
-  return before;
+  return simt::atomic(address, [value](T before) { return value > before ? value : before; });
+}
+template <class T>
+inline T atomicOr(T* address, T value) {
+  return simt::atomic(address, [value](T before) { return before | value; });
 }
 
 template <class T>
@@ -171,6 +188,10 @@ inline T max(T a, T b) {
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int __clz(int bits) { return bits == 0 ? 32 : __builtin_clz(static_cast<unsigned>(bits)); }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<unsigned long long>(Wide{a} * b >> 64);
+}
 inline unsigned __float_as_uint(float value) { return simt::bit_cast<unsigned>(value); }
 inline float __uint_as_float(unsigned bits) { return simt::bit_cast<float>(bits); }
 
