@@ -214,6 +214,35 @@ def test_rows_depend_on_nothing_beside_them(function: str, dtype: str) -> None:
     np.testing.assert_array_equal(results[0], results[1])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_rows_of_a_sequence_are_those_of_single_steps(dtype: str) -> None:
+    """Tokens that are tried together see what they would see one after another: the same bits."""
+    case = Case([(5, 126, True)], 4, 2, 64, dtype)
+    qkv = matrix(rounded(2 * random(5, 8 * 64), dtype), dtype)
+    call("rope_store_kv", qkv, matrix(random(5, 64, seed=4)), 4, case.view)
+    together, alone = empty(5, 4 * 64, dtype), empty(5, 4 * 64, dtype)
+    call("attention_decode", together, qkv, 4, case.view, case.workspace())
+
+    steps = np.zeros(5, SEGMENT)
+    for i in range(5):
+        steps[i] = (i, 1, 126 + i + 1, 0, False, case.scale)
+    case.segments = vector(steps, "segments")
+    case.view = KvView(case.table.address, case.segments.address, 5, 1, 131, case.layer, 2, 64)
+    call("attention_decode", alone, qkv, 4, case.view, case.workspace())
+    np.testing.assert_array_equal(together.array(), alone.array())
+
+
+def test_more_parts_than_threads_combine_them() -> None:
+    case = Case([(1, 130 * PAGE + 3, False), (1, 0, False)], 1, 1, 2, "float32")
+    q = random(2, 3 * 2)
+    out = empty(2, 2)
+    call("attention_decode", out, matrix(q), 1, case.view, case.workspace())
+    k, v = case.contents[0]
+    expected, bound = reference(q[0, :2], k[:, 0], v[:, 0], case.scale, "float32")
+    assert_close(out.array()[0], expected, bound)
+    np.testing.assert_array_equal(out.array()[1], 0)  # sees nothing
+
+
 def test_fragments_are_loaded_without_bank_conflicts() -> None:
     before = library().device_bank_conflicts()
     x = rounded(random(70, 3 * 128), "bfloat16")

@@ -62,7 +62,7 @@ void run_attention(Stream stream, const AttentionArguments& args, const Extent& 
   if (head_dim <= 32) return run_plain<T, 1>(stream, args, extent);
   if (head_dim <= 64) return run_plain<T, 2>(stream, args, extent);
   if (head_dim <= 128) return run_plain<T, 4>(stream, args, extent);
-  run_plain<T, kPlainHeadDim / kWarp>(stream, args, extent);
+  run_plain<T, kMaxHeadDim / kWarp>(stream, args, extent);
 }
 
 void check_attention(const Tensor& out, const Tensor& qkv, std::int64_t heads,
@@ -70,8 +70,8 @@ void check_attention(const Tensor& out, const Tensor& qkv, std::int64_t heads,
   check(kv_heads >= 1 && heads >= 1 && heads % kv_heads == 0,
         "attention: expected heads in equal groups, got ", heads, " heads for ", kv_heads,
         " key-value heads");
-  check(head_dim >= 1 && head_dim <= kPlainHeadDim, "attention: expected a head size of 1 to ",
-        kPlainHeadDim, ", got ", head_dim);
+  check(head_dim >= 1 && head_dim <= kMaxHeadDim, "attention: expected a head size of 1 to ",
+        kMaxHeadDim, ", got ", head_dim);
   const std::int64_t cols = (heads + 2 * kv_heads) * head_dim;
   check(qkv.cols == cols, "attention: qkv: expected ", cols, " columns, got ", qkv.cols);
   check(out.dtype == qkv.dtype && out.rows == qkv.rows && out.cols == heads * head_dim,
@@ -144,12 +144,11 @@ void attention_decode(Stream stream, Tensor out, Tensor qkv, std::int64_t heads,
   if (view.segment_count == 0 || view.rows == 0) return;
   args.splits = static_cast<int>(splits_of(view));
   args.partial = workspace;
-  const auto warps = static_cast<unsigned>(divide_up(qkv.rows * heads, kCombineWarps));
+  const Grid grid{static_cast<unsigned>(qkv.rows), static_cast<unsigned>(heads)};
   with_element(qkv.dtype, [&](auto element) {
     using T = decltype(element);
     run_attention<T>(stream, args, {view.rows * args.group, view.segment_count});
-    launch(combine_kernel<T>, {warps}, kCombineWarps * kWarp, 0, stream, args,
-           static_cast<int>(qkv.rows));
+    launch(combine_kernel<T>, grid, kCombineThreads, 0, stream, args);
   });
 }
 

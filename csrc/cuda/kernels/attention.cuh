@@ -15,8 +15,10 @@
 
 namespace internvl::cuda {
 
-/// Keys of one part of a split sequence: fixed, so that results do not depend on the batch.
-constexpr int kSplitKeys = 256;
+/// Keys of one part of a split sequence: fixed, so that results do not depend on the batch. A part
+/// is the work of one warp for a key-value head: two tiles, so that a short context already keeps
+/// more multiprocessors busy than there are heads.
+constexpr int kSplitKeys = 128;
 constexpr float kLowest = -3.40282347e38f;  // -FLT_MAX
 
 struct AttentionArguments {
@@ -87,16 +89,15 @@ __device__ __forceinline__ float* partial_of(const AttentionArguments& args, int
   return args.partial + index * (args.kv.head_dim + 2);
 }
 
-constexpr unsigned kCombineWarps = 4;
+constexpr int kMaxHeadDim = 256;
+constexpr int kCombineThreads = 128;
 
-/// A warp has one query row (blockIdx.x * kCombineWarps + warp) of `count`: its parts in order.
+/// Block (row, query head): the parts of a query row, in order. A thread has one part while weights
+/// are computed, and some columns while values are added up.
 template <class T>
-__global__ void __launch_bounds__(kCombineWarps* kWarp)
-    combine_kernel(const __grid_constant__ AttentionArguments args, int rows) {
-  const int heads = args.kv.kv_heads * args.group;
-  const int index = static_cast<int>(blockIdx.x * kCombineWarps + threadIdx.x / kWarp);
-  const int row = index / heads, head = index % heads;
-  if (row >= rows) return;
+__global__ void __launch_bounds__(kCombineThreads)
+    combine_kernel(const __grid_constant__ AttentionArguments args) {
+  const int row = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y);
   int s = 0;
   while (s < args.kv.segment_count && (row < args.kv.segments[s].row ||
                                        row >= args.kv.segments[s].row + args.kv.segments[s].rows)) {
@@ -106,24 +107,49 @@ __global__ void __launch_bounds__(kCombineWarps* kWarp)
   const DeviceSegment& segment = args.kv.segments[s];
   const int keys = segment.stores != 0 ? segment.past + row - segment.row + 1 : segment.past;
   const int parts = (keys + kSplitKeys - 1) / kSplitKeys;
+  const int head_dim = args.kv.head_dim;
+  const int stride = head_dim + 2;
+  const float* first = partial_of(args, row, head, 0);
 
+  constexpr int kWarps = kCombineThreads / kWarp;
+  INTERNVL_SHARED(float, maxima, kWarps);
+  INTERNVL_SHARED(float, weights, kCombineThreads);
+  INTERNVL_SHARED(float, totals, kCombineThreads);
+  const int thread = static_cast<int>(threadIdx.x);
   float maximum = kLowest;
-  for (int p = 0; p < parts; ++p) maximum = fmaxf(maximum, partial_of(args, row, head, p)[0]);
-  float total = 0.0f;
-  for (int p = 0; p < parts; ++p) {
-    const float* part = partial_of(args, row, head, p);
-    total = fmaf(exp2_approximate(part[0] - maximum), part[1], total);
+  for (int p = thread; p < parts; p += kCombineThreads) {
+    maximum = fmaxf(maximum, first[std::int64_t{p} * stride]);
+  }
+  maximum = reduce_lanes(maximum, Maximum());
+  if (threadIdx.x % kWarp == 0) maxima[threadIdx.x / kWarp] = maximum;
+  __syncthreads();
+  for (int warp = 0; warp < kWarps; ++warp) maximum = fmaxf(maximum, maxima[warp]);
+
+  constexpr int kColumns = kMaxHeadDim / kCombineThreads;
+  float total = 0.0f, sums[kColumns] = {};
+  for (int begin = 0; begin < parts; begin += kCombineThreads) {
+    const int count = min(parts - begin, kCombineThreads);
+    const float* part = first + std::int64_t{begin} * stride;
+    __syncthreads();  // the weights before these have been read
+    if (thread < count) {
+      weights[thread] = exp2_approximate(part[thread * stride] - maximum);
+      totals[thread] = part[thread * stride + 1];
+    }
+    __syncthreads();
+#pragma unroll 4
+    for (int p = 0; p < count; ++p) {
+      total = fmaf(weights[p], totals[p], total);
+      for (int c = 0; c < kColumns; ++c) {
+        const int d = c * kCombineThreads + thread;
+        if (d < head_dim) sums[c] = fmaf(weights[p], part[p * stride + 2 + d], sums[c]);
+      }
+    }
   }
   const float inverse = keys > 0 ? 1.0f / total : 0.0f;
-  T* out =
-      static_cast<T*>(args.out) + row * args.out_stride + std::int64_t{head} * args.kv.head_dim;
-  for (int d = static_cast<int>(threadIdx.x % kWarp); d < args.kv.head_dim; d += kWarp) {
-    float sum = 0.0f;
-    for (int p = 0; p < parts; ++p) {
-      const float* part = partial_of(args, row, head, p);
-      sum = fmaf(exp2_approximate(part[0] - maximum), part[2 + d], sum);
-    }
-    out[d] = narrow<T>(sum * inverse);
+  T* out = static_cast<T*>(args.out) + row * args.out_stride + std::int64_t{head} * head_dim;
+  for (int c = 0; c < kColumns; ++c) {
+    const int d = c * kCombineThreads + thread;
+    if (d < head_dim) out[d] = narrow<T>(sums[c] * inverse);
   }
 }
 

@@ -9,7 +9,6 @@ namespace internvl::cuda {
 constexpr int kPlainWarps = 4;
 constexpr int kPlainRows = 4;  // of a warp
 constexpr int kPlainKeys = 32;
-constexpr int kPlainHeadDim = 256;  // at most
 
 /// Bytes of shared memory: queries, keys (rows one element longer: lanes read a column) and values.
 inline std::size_t plain_shared_bytes(std::int64_t head_dim) {
