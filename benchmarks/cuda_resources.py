@@ -10,12 +10,11 @@ status is 1 where there are some.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -70,7 +69,7 @@ def readable(names: Iterable[str]) -> list[str]:
     short = []
     for name in done.stdout.splitlines():
         name = name.replace("internvl::cuda::", "").replace("internvl::", "")
-        name = re.sub(r"\((?:int|bool|unsigned)\)", "", name).removeprefix("void ")
+        name = re.sub(r"\(\w+\)(?=\d)", "", name).removeprefix("void ")  # (int)64
         short.append(re.sub(r"\(.*\)$", "", name))
     return short
 
@@ -127,12 +126,9 @@ def main() -> None:
     if not found:
         parser.error(f"{options.build}: expected logs of ptxas (*.cu.o.log), found none")
     names = readable(r.kernel for r in found)
-    resources = sorted(Resources(**{**asdict(r), "kernel": name}) for r, name in zip(found, names))
+    resources = sorted(replace(r, kernel=name) for r, name in zip(found, names))
     report = table(resources, compiler_of(options.build))
     (options.output / "cuda_resources.md").write_text(report, encoding="utf-8")
-    (options.output / "cuda_resources.json").write_text(
-        json.dumps([asdict(r) for r in resources], indent=1) + "\n", encoding="utf-8"
-    )
     print(report, end="")
     sys.exit(any(r.spill_stores or r.spill_loads for r in resources))
 

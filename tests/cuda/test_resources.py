@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -39,9 +38,6 @@ def test_spills_are_listed_and_fail(tmp_path: Path) -> None:
     assert "Spills: 1" in report
     assert "- `gemv_kernel<BFloat16, 1>` on sm_90a: 8 bytes stored, 12 loaded\n" in report
     assert "| `gemv_kernel<BFloat16, 1>` | 54 | 168 | 32 |\n" in report
-    first, second = json.loads((tmp_path / "cuda_resources.json").read_text())
-    assert (first["registers"], first["spill_stores"], first["shared"]) == (54, 0, 32)
-    assert (second["registers"], second["stack"], second["shared"]) == (168, 8, 0)
 
 
 def test_a_folder_without_logs(tmp_path: Path) -> None:
