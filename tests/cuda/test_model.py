@@ -100,11 +100,25 @@ def test_chat(load: Any, tokenizer: Any) -> None:
 def test_decoding_launches_graphs(cuda: Any, load: Any, tokenizer: Any) -> None:
     launched = ctypes.CDLL(cuda.__file__).standin_launched_graphs
     launched.restype = ctypes.c_size_t
-    expected = answer(load("cpu"), tokenizer, max_new_tokens=6, min_new_tokens=6)
-    before = launched()
-    assert answer(load("cuda:0"), tokenizer, max_new_tokens=6, min_new_tokens=6) == expected
+    ids = tokenizer("A few words", return_tensors="np").input_ids
+    outputs = []
+    for device in ("cpu", "cuda:0"):
+        before = launched()
+        model = load(device).language_model
+        outputs.append(model.generate(ids, max_new_tokens=6, min_new_tokens=6, do_sample=False))
+    np.testing.assert_array_equal(outputs[1], outputs[0])
     # Of five steps after the prompt, the first only runs.
     assert launched() - before == 4
+
+
+def test_decoding_past_a_page(load: Any, tokenizer: Any) -> None:
+    ids = tokenizer("a " * 123, return_tensors="np").input_ids
+    assert ids.shape[1] < 128 < ids.shape[1] + 6
+    outputs = [
+        load(device).language_model.generate(ids, max_new_tokens=6, min_new_tokens=6)
+        for device in ("cpu", "cuda:0")
+    ]
+    np.testing.assert_array_equal(outputs[1], outputs[0])
 
 
 def test_a_missing_library_says_how_to_get_it(cuda: Any, tmp_path: Path) -> None:
