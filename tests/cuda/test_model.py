@@ -51,7 +51,7 @@ def checkpoint(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def load(cuda: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Loads the model on a device."""
-    folders = [*devices.library_folders(), str(Path(cuda.__file__).parent)]
+    folders = [str(Path(cuda.__file__).parent), *devices.library_folders()]  # the stand-in first
     monkeypatch.setitem(sys.modules, "internvl_native._cuda", cuda)
     monkeypatch.setattr(internvl_native, "_cuda", cuda, raising=False)
     monkeypatch.setattr(devices, "library_folders", lambda: folders)
