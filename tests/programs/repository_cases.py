@@ -128,9 +128,9 @@ def repository() -> Path:
 
 
 def results(folder: Path) -> list[Any]:
-    """What the script wrote: JSON files of `results`, tables of mme."""
+    """What the script wrote, with the checkpoint by name: JSON files of `results`, mme tables."""
     found: list[Any] = [
-        json.loads(path.read_text(encoding="utf-8"))
+        json.loads(path.read_text(encoding="utf-8").replace(str(CHECKPOINT), CHECKPOINT.name))
         for path in sorted((folder / "results").rglob("*.json"))
     ]
     tables = sorted((folder / "eval" / "mme" / CHECKPOINT.name).glob("*.txt"))
