@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "core/error.h"
 #include "core/order.h"
@@ -27,15 +28,6 @@ void for_rows(std::int64_t rows, std::int64_t cols, const Body& body) {
   for_row_ranges(rows, cols, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) body(row);
   });
-}
-
-void check_shape(const char* what, const Tensor& tensor, std::int64_t rows, std::int64_t cols) {
-  check(tensor.rows == rows && tensor.cols == cols, what, ": expected shape (", rows, ", ", cols,
-        "), got (", tensor.rows, ", ", tensor.cols, ")");
-}
-
-void check_float32(const char* what, const Tensor& tensor) {
-  check(tensor.dtype == DType::kFloat32, what, ": expected float32, got ", name_of(tensor.dtype));
 }
 
 void* at(const Tensor& tensor, std::int64_t row, std::int64_t col) {
@@ -73,16 +65,9 @@ void CpuBackend::patchify(Tensor out, Tensor pixels, std::int64_t channels, std:
 
 void CpuBackend::vision_embed(Tensor hidden, Tensor patches, Tensor class_embedding,
                               Tensor position) const {
-  const std::int64_t tokens = position.rows;
-  check_shape("vision_embed: class_embedding", class_embedding, 1, hidden.cols);
-  check_shape("vision_embed: position", position, tokens, hidden.cols);
-  check(tokens >= 1 && hidden.rows % tokens == 0, "vision_embed: hidden: expected a multiple of ",
-        tokens, " rows, got ", hidden.rows);
-  check_shape("vision_embed: patches", patches, hidden.rows / tokens * (tokens - 1), hidden.cols);
-  check_float32("vision_embed: hidden", hidden);
+  check_vision_embed(hidden, patches, class_embedding, position);
   check_float32("vision_embed: patches", patches);
-  check_float32("vision_embed: class_embedding", class_embedding);
-  check_float32("vision_embed: position", position);
+  const std::int64_t tokens = position.rows;
   for_rows(hidden.rows, hidden.cols, [&](std::int64_t row) {
     const std::int64_t tile = row / tokens;
     const std::int64_t token = row % tokens;
@@ -138,13 +123,9 @@ void CpuBackend::norm(Tensor out, Tensor x, const Norm& norm) const {
 
 void CpuBackend::pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
                                bool transposed) const {
-  check(factor >= 1 && side >= 1 && side % factor == 0, "pixel_shuffle: expected a side that ",
-        factor, " divides, got ", side);
+  check_pixel_shuffle(out, x, side, factor);
   const std::int64_t tokens = side * side + 1;
   const std::int64_t small = side / factor;
-  check(x.rows % tokens == 0, "pixel_shuffle: x: expected a multiple of ", tokens, " rows, got ",
-        x.rows);
-  check_shape("pixel_shuffle: out", out, x.rows / tokens * small * small, factor * factor * x.cols);
   for_rows(out.rows, out.cols, [&](std::int64_t row) {
     const std::int64_t tile = row / (small * small);
     std::int64_t i = row % (small * small) / small;

@@ -1,20 +1,11 @@
 #include <algorithm>
 
-#include "core/error.h"
+#include "backend/checks.h"
 #include "cuda/kernels/kernels.h"
 #include "cuda/kernels/rows.cuh"
 
 namespace internvl::cuda {
 namespace {
-
-void check_shape(const char* what, const Tensor& tensor, std::int64_t rows, std::int64_t cols) {
-  check(tensor.rows == rows && tensor.cols == cols, what, ": expected shape (", rows, ", ", cols,
-        "), got (", tensor.rows, ", ", tensor.cols, ")");
-}
-
-void check_float32(const char* what, const Tensor& tensor) {
-  check(tensor.dtype == DType::kFloat32, what, ": expected float32, got ", name_of(tensor.dtype));
-}
 
 Grid rows_of(const Tensor& tensor) { return {static_cast<unsigned>(tensor.rows)}; }
 
@@ -43,15 +34,8 @@ void patchify(Stream stream, Tensor out, Tensor pixels, std::int64_t channels, s
 
 void vision_embed(Stream stream, Tensor hidden, Tensor patches, Tensor class_embedding,
                   Tensor position) {
+  check_vision_embed(hidden, patches, class_embedding, position);
   const std::int64_t tokens = position.rows;
-  check_shape("vision_embed: class_embedding", class_embedding, 1, hidden.cols);
-  check_shape("vision_embed: position", position, tokens, hidden.cols);
-  check(tokens >= 1 && hidden.rows % tokens == 0, "vision_embed: hidden: expected a multiple of ",
-        tokens, " rows, got ", hidden.rows);
-  check_shape("vision_embed: patches", patches, hidden.rows / tokens * (tokens - 1), hidden.cols);
-  check_float32("vision_embed: hidden", hidden);
-  check_float32("vision_embed: class_embedding", class_embedding);
-  check_float32("vision_embed: position", position);
   if (hidden.rows == 0) return;
   const bool aligned =
       has_quads(hidden) && has_quads(patches) && has_quads(class_embedding) && has_quads(position);
@@ -82,13 +66,7 @@ void gather_rows(Stream stream, Tensor out, Tensor table, const std::int32_t* ro
 
 PixelShuffle pixel_shuffle_of(const Tensor& out, const Tensor& x, std::int64_t side,
                               std::int64_t factor, bool transposed) {
-  check(factor >= 1 && side >= 1 && side % factor == 0, "pixel_shuffle: expected a side that ",
-        factor, " divides, got ", side);
-  const std::int64_t tokens = side * side + 1;
-  const std::int64_t small = side / factor;
-  check(x.rows % tokens == 0, "pixel_shuffle: x: expected a multiple of ", tokens, " rows, got ",
-        x.rows);
-  check_shape("pixel_shuffle: out", out, x.rows / tokens * small * small, factor * factor * x.cols);
+  check_pixel_shuffle(out, x, side, factor);
   return {static_cast<int>(side), static_cast<int>(factor), static_cast<int>(x.cols), transposed};
 }
 
