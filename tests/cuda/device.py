@@ -7,19 +7,17 @@ import ctypes
 import functools
 import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.support.extension import ROOT, compile_project
 
 Array = npt.NDArray[Any]
 
-ROOT = Path(__file__).resolve().parents[2]
 ON_DEVICE = os.environ.get("INTERNVL_NATIVE_TEST_ON_DEVICE") == "1"
 BUILD = ROOT / "build" / ("kernels-device" if ON_DEVICE else "kernels-emulated")
 LIBRARY = BUILD / "libkernels.so"
@@ -111,14 +109,10 @@ def decoded(stored: Array, dtype: str) -> Array:
 @functools.cache
 def build_error() -> str:
     """Compiles what changed."""
-    cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if cmake is None:
-        return "the tests of the kernels need cmake"
-    configure = ["-S", str(ROOT / "tests" / "cuda"), "-B", str(BUILD), f"-DON_DEVICE={ON_DEVICE:d}"]
-    for step in [configure, ["--build", str(BUILD)]]:
-        done = subprocess.run([cmake, *step], capture_output=True, text=True)
-        if done.returncode != 0:
-            return f"cmake {' '.join(step)} failed:\n{done.stdout}\n{done.stderr}"
+    try:
+        compile_project(ROOT / "tests" / "cuda", BUILD, [f"-DON_DEVICE={ON_DEVICE:d}"])
+    except RuntimeError as error:
+        return str(error)
     return ""
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -15,17 +16,12 @@ import pybind11
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def build_module(name: str, source: Path) -> ModuleType:
-    """The module `name` of the CMake project in `source`; what has not changed is not compiled
-    again. RuntimeError with the compiler's words where that fails."""
+def compile_project(source: Path, build: Path, settings: Sequence[str] = ()) -> None:
+    """The CMake project in `source`, into `build`; what has not changed is not compiled again.
+    RuntimeError with the compiler's words where that fails."""
     cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if cmake is None:
-        raise RuntimeError(f"the tests of {name} need cmake")
-    build = ROOT / "build" / "tests" / name
-    settings = [
-        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-        f"-DPython_EXECUTABLE={sys.executable}",
-    ]
+        raise RuntimeError(f"the tests that compile {source} need cmake")
     for step in [["-S", str(source), "-B", str(build), *settings], ["--build", str(build)]]:
         # Not under the address sanitizer, if that runs the tests: compilers leak.
         done = subprocess.run(
@@ -33,6 +29,16 @@ def build_module(name: str, source: Path) -> ModuleType:
         )
         if done.returncode != 0:
             raise RuntimeError(f"cmake {' '.join(step)} failed:\n{done.stdout}\n{done.stderr}")
+
+
+def build_module(name: str, source: Path) -> ModuleType:
+    """The module `name` of the CMake project in `source`, compiled as by compile_project()."""
+    build = ROOT / "build" / "tests" / name
+    settings = [
+        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    ]
+    compile_project(source, build, settings)
     (library,) = build.glob(f"{name}*.so")
     spec = importlib.util.spec_from_file_location(name, library)
     assert spec is not None
