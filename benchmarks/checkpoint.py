@@ -6,9 +6,11 @@ python -m benchmarks.checkpoint build/checkpoint-2b --shape 2b
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import pathlib
 import struct
+import tempfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -182,6 +184,17 @@ def write(folder: pathlib.Path, shape: str, seed: int = 0) -> None:
                 part = bits[shift : shift + min(count, 1 << 20)]
                 file.write(part.tobytes())
                 count -= len(part)
+
+
+@contextlib.contextmanager
+def written(folder: pathlib.Path | None, shape: str) -> Iterator[pathlib.Path]:
+    """A folder with such a checkpoint: the given one, where one that is there is kept, or one for
+    as long as the context lasts."""
+    with tempfile.TemporaryDirectory() as temporary:
+        chosen = folder or pathlib.Path(temporary)
+        if not (chosen / "config.json").exists():
+            write(chosen, shape)
+        yield chosen
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ import argparse
 import json
 import pathlib
 import statistics
-import tempfile
 import time
 from functools import partial
 from typing import Any, Callable
@@ -179,10 +178,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.checkpoint or pathlib.Path(temporary)
-        if not (folder / "config.json").exists():
-            checkpoint.write(folder, arguments.shape)
+    with checkpoint.written(arguments.checkpoint, arguments.shape) as folder:
         result = measure(folder, arguments.dtype, arguments.runs)
     result["shape"] = arguments.shape
     if arguments.json:
