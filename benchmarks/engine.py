@@ -21,6 +21,7 @@ from typing import Any, Callable
 import numpy as np
 
 from internvl_native import AutoModel, _core
+from internvl_native.decoder_inputs import DecoderInputs, generation_positions
 
 from . import checkpoint
 from .kernels import processor
@@ -111,8 +112,9 @@ def measure(folder: pathlib.Path, dtype: str, runs: int) -> dict[str, Any]:
     vocab = config.llm_config.vocab_size
 
     def session(tokens: int) -> Any:
-        ids = random.integers(3, vocab, (1, tokens)).astype(np.int32)
-        return core.session(ids, np.ones_like(ids, np.uint8), None, -1)
+        inputs = DecoderInputs.from_ids(random.integers(3, vocab, (1, tokens)), config.llm_config)
+        mask = np.ones(inputs.shape, np.uint8)
+        return inputs.session(core, mask, generation_positions(mask), [])
 
     stages: dict[str, dict[str, Any]] = {}
 
