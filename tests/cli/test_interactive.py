@@ -133,6 +133,9 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(start: Start) -> None:
         terminal.expect_more(20)
         terminal.type("\x03")
         terminal.expect("\nstopped\n> ")
+        # What was said until then is in the next prompt, and not every prompt's answer is endless.
+        terminal.type("/reset\r")
+        terminal.expect("\n> ")
     terminal.type("\x04")
     assert terminal.exit_code() == 0
 
