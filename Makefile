@@ -1,5 +1,5 @@
-# make demo | test | extras | lint | format | sanitize | fuzz | aarch64 | docs | screenshots | bench
-# | cuda-report | clean
+# make demo | test | extras | lint | format | sanitize | fuzz | aarch64 | instructions | docs |
+# screenshots | bench | cuda-report | clean
 # Everything runs in .venv, which the first call makes; PYTHON picks the interpreter it is made of.
 # CUDA=ON builds the CUDA backend, too, with nvcc from the package index where the machine has none.
 PYTHON ?= python3
@@ -18,7 +18,8 @@ CUDA_SETTINGS := -C cmake.define.INTERNVL_NATIVE_CUDA=$(CUDA) $(if $(filter ON,$
 SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so') \
            CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: demo test extras lint format sanitize fuzz aarch64 docs screenshots bench cuda-report clean
+.PHONY: demo test extras lint format sanitize fuzz aarch64 instructions docs screenshots bench \
+        cuda-report clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -47,6 +48,11 @@ fuzz: $(SANITIZED)/.installed
 aarch64: $(VENV)/.tools
 	.ci/check-aarch64
 
+# Instructions of the hot kernels, counted by valgrind, against those committed.
+instructions: $(VENV)/.installed
+	[ -e /usr/include/valgrind/callgrind.h ] && command -v valgrind >/dev/null || .ci/apt-install valgrind
+	$(BIN)/python -m benchmarks.instructions
+
 # The API reference and the other pages, in build/docs; a warning is an error.
 docs: $(VENV)/.installed
 	.ci/make-venv $(PYTHON) $(VENV) docs
@@ -58,8 +64,10 @@ screenshots: $(VENV)/.installed $(EXTRAS)/.installed
 	$(BIN)/python -m docs.screenshots $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 	$(EXTRAS)/bin/python -m docs.screenshot_web_chat $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
+# Every stage against the machine's ceilings and, with EXTRA=bench, against other engines.
 bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks
+	$(if $(EXTRA),.ci/make-venv $(PYTHON) $(VENV) $(EXTRA))
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # After a build with CUDA=ON: benchmarks/results/cuda_resources.md; a spill is an error.
 cuda-report: $(VENV)/.installed
