@@ -1,1 +1,1 @@
-"""Measurements against ceilings taken in the same run: ``python -m benchmarks.engine --help``."""
+"""The engine against the machine's ceilings and its peers: ``python -m benchmarks --help``."""

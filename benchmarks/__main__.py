@@ -1,5 +1,110 @@
-"""``python -m benchmarks``: the engine's stages, see benchmarks/engine.py."""
+"""Measures the engine's stages against this machine's ceilings and against other engines.
 
-from .engine import main
+examples:
+  python -m benchmarks                              # every stage and every peer that is installed
+  python -m benchmarks vit-1 decode-320 --peers openvino llama.cpp
+  python -m benchmarks --threads 1 2 --dtype bfloat16 float32 --json results.json
+  INTERNVL_REPO=../InternVL python -m benchmarks --python reference=../venv/bin/python
 
-main()
+Each engine has a process of its own; all run a stage in turns, many times, and the ceilings are
+measured beside every run. Results are kept after each stage: the same command goes on where an
+earlier one was interrupted. Peers come with pip install '.[bench]'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from internvl_native import num_threads
+
+from . import checkpoint
+from .machine import machine
+from .peers import PEERS
+from .process import EngineError
+from .results import Results
+from .runner import Pass, Plan
+from .stages import BY_NAME, ELEMENT_BYTES, STAGES
+from .table import document
+
+JSON = Path("build/benchmarks/results.json")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "stages", nargs="*", metavar="stage", choices=[*BY_NAME, []],
+        help="all if left out: " + ", ".join(BY_NAME),
+    )  # fmt: skip
+    parser.add_argument(
+        "--peers", nargs="*", choices=PEERS, default=PEERS, metavar="PEER",
+        help=f"all if left out, none without names: {', '.join(PEERS)}",
+    )  # fmt: skip
+    parser.add_argument("--threads", type=int, nargs="+", default=[num_threads()], metavar="N")
+    parser.add_argument("--dtype", nargs="+", choices=list(ELEMENT_BYTES), default=["bfloat16"])
+    parser.add_argument("--shape", choices=sorted(checkpoint.SHAPES), default="2b")
+    parser.add_argument("--json", type=Path, default=JSON, help="default: %(default)s")
+    parser.add_argument("--again", action="store_true", help="also what the file has already")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FOLDER",
+        help="where random weights are kept; a temporary folder if left out",
+    )  # fmt: skip
+    parser.add_argument(
+        "--budget", type=float, default=150, metavar="SECONDS",
+        help="after which a slow stage has no third round (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=int, help="fewer of them than a stage has")
+    parser.add_argument(
+        "--python", action="append", default=[], type=_interpreter, metavar="PEER=PYTHON",
+        help="the interpreter that has the peer",
+    )  # fmt: skip
+    return parser
+
+
+def _interpreter(text: str) -> tuple[str, str]:
+    peer, equals, python = text.partition("=")
+    if not equals or peer not in PEERS:
+        raise argparse.ArgumentTypeError(f"expected PEER=PYTHON, got {text!r}")
+    return peer, python
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    path: Path = arguments.json
+    path.parent.mkdir(parents=True, exist_ok=True)
+    results = Results(machine(), arguments.shape)
+    if path.exists():
+        results = Results.load(path)
+        if (results.machine, results.shape) != (machine(), arguments.shape):
+            raise SystemExit(f"{path}: of another machine or shape; name another file with --json")
+    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    if command not in results.commands:
+        results.commands.append(command)
+    stages = [stage for stage in STAGES if stage.name in (arguments.stages or BY_NAME)]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder: Path = arguments.checkpoint or Path(temporary)
+        if not (folder / "tokenizer.model").exists():  # what is written last
+            checkpoint.write(folder, arguments.shape)
+            checkpoint.write_tokenizer(folder, arguments.shape)
+        plan = Plan(
+            stages, arguments.peers, folder, arguments.budget, arguments.rounds, arguments.again,
+            dict(arguments.python),
+        )  # fmt: skip
+        try:
+            for dtype in arguments.dtype:
+                for threads in arguments.threads:
+                    Pass(plan, results, path, dtype, threads).run()
+        except EngineError as error:
+            raise SystemExit(f"{error}; what was measured before is in {path}") from error
+    print(document(results))
+
+
+if __name__ == "__main__":
+    main()

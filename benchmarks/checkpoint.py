@@ -15,6 +15,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from tests.reference import make_tokenizer
+
+README = pathlib.Path(__file__).parent.parent / "README.md"
+TRAINED_PIECES = 1000
 
 
 class Shape(NamedTuple):
@@ -44,6 +48,8 @@ SHAPES = {
     "2b-slice": Shape(4, 1024, 16, 4096, 4, 2048, 16, 8, 8192),
     # one layer in each half of the 26B model's widths
     "26b-slice": Shape(1, 3200, 25, 12800, 1, 6144, 48, 8, 16384),
+    # to try the programs, not to measure
+    "tiny": Shape(2, 256, 4, 512, 2, 256, 4, 2, 512, 2048),
 }
 
 
@@ -158,11 +164,19 @@ def tensors(shape: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "language_model.output.weight", (sizes.vocab, width)
 
 
+def write_tokenizer(folder: pathlib.Path, shape: str) -> None:
+    """Writes a tokenizer with the published one's special tokens and as many ids as the model."""
+    following = len(make_tokenizer.FOLLOWING)
+    size = SHAPES[shape].vocab - following
+    trained = min(TRAINED_PIECES, size - make_tokenizer.UNUSED)
+    make_tokenizer.write(folder, make_tokenizer.train([README], trained, size - trained))
+
+
 def write(folder: pathlib.Path, shape: str, seed: int = 0) -> None:
     """Writes config.json and model.safetensors (bfloat16) of a shape."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config(shape), indent=2))
-    header: dict[str, dict[str, object]] = {}
+    header: dict[str, dict[str, object]] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, dims in tensors(shape):
         size = 2 * int(np.prod(dims))
@@ -203,6 +217,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=sorted(SHAPES), default="2b")
     arguments = parser.parse_args()
     write(arguments.folder, arguments.shape)
+    write_tokenizer(arguments.folder, arguments.shape)
 
 
 if __name__ == "__main__":

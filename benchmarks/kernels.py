@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from internvl_native import _core
+
+from .machine import processor
 
 kernels: Any = _core.kernels
 
@@ -120,16 +121,6 @@ def measure_few_rows(isa: str, dtype: str, all_rows: list[int], rounds: int) -> 
             )
             print(results[-1].line(), flush=True)
     return results
-
-
-def processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def main() -> None:

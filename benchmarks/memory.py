@@ -13,7 +13,7 @@ import numpy as np
 
 from internvl_native import AutoModel
 
-from .engine import status_bytes
+from .machine import status_bytes
 
 SMALL = pathlib.Path(__file__).parent.parent / "tests/data/ckpt_layernorm"
 

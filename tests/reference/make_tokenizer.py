@@ -44,7 +44,7 @@ def _piece(text: str, score: float) -> bytes:
     return b"\x0a" + bytes([len(body)]) + body
 
 
-def train(texts: list[Path], pieces: int) -> bytes:
+def train(texts: list[Path], pieces: int, unused: int = UNUSED) -> bytes:
     """The serialised model: `pieces` trained ones and the unused ones after them."""
     import sentencepiece
 
@@ -66,8 +66,8 @@ def train(texts: list[Path], pieces: int) -> bytes:
         minloglevel=2,
     )
     # Messages in this format concatenate: repeated fields append.
-    unused = (_piece(f"[UNUSED_TOKEN_{i}]", -10000.0 - i) for i in range(UNUSED))
-    return model.getvalue() + b"".join(unused)
+    rest = (_piece(f"[UNUSED_TOKEN_{i}]", -10000.0 - i) for i in range(unused))
+    return model.getvalue() + b"".join(rest)
 
 
 def write(folder: Path, model: bytes) -> int:

@@ -1,0 +1,103 @@
+"""The same architecture by transformers' own classes: InternVL with a Llama decoder, sdpa.
+
+InternLM2 is Llama with other names, and transformers' InternViT keeps query, key and value apart.
+Shapes and arithmetic are the checkpoint's; the weights are random, which speed does not depend on,
+and are not read from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    InternVLVisionConfig,
+    LlamaConfig,
+)
+
+from benchmarks.checkpoint import Shape
+from benchmarks.work import IMAGE_TOKENS, NEW_TOKENS, TEXT_TOKENS
+
+from . import inputs
+from .job import Job
+from .torch_model import TorchEngine
+
+IMAGE_TOKEN = 5
+TURN_TOKENS = 64  # the first answer and the second question
+
+
+def build(sizes: Shape, dtype: Any, decoder_layers: int | None = None) -> Any:
+    """A model of that shape; OpenVINO takes its vision part from one with few decoder layers."""
+    if sizes.is_6b:
+        raise ValueError("shape: transformers' class has no InternViT-6B")
+    vision = InternVLVisionConfig(
+        hidden_size=sizes.vit_width,
+        intermediate_size=sizes.vit_inner,
+        num_hidden_layers=sizes.vit_layers,
+        num_attention_heads=sizes.vit_heads,
+        attention_bias=True,
+        image_size=[448, 448],
+        patch_size=[14, 14],
+        layer_norm_eps=1e-6,
+    )
+    text = LlamaConfig(
+        vocab_size=sizes.vocab,
+        hidden_size=sizes.width,
+        intermediate_size=sizes.inner,
+        num_hidden_layers=sizes.layers if decoder_layers is None else decoder_layers,
+        num_attention_heads=sizes.heads,
+        num_key_value_heads=sizes.kv_heads,
+        max_position_embeddings=32768,
+        rms_norm_eps=1e-5,
+    )
+    config = InternVLConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=IMAGE_TOKEN,
+        image_seq_length=IMAGE_TOKENS,
+        downsample_ratio=0.5,
+        projector_hidden_act="gelu",
+    )
+    config._attn_implementation = "sdpa"
+    model = InternVLForConditionalGeneration(config).to(dtype)
+    return model.eval()
+
+
+class Engine(TorchEngine):
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self.description = (
+            f"transformers {transformers.__version__}'s InternVL and Llama classes (sdpa) "
+            f"and torch {torch.__version__}"
+        )
+
+    def load_model(self) -> Any:
+        return build(self.sizes, self.dtype)
+
+    def features(self, pixels: Any) -> Any:
+        return self.model.model.get_image_features(pixel_values=pixels)
+
+    def project(self, shuffled: Any) -> Any:
+        return self.model.model.multi_modal_projector(shuffled)
+
+    def run_decoder(self, ids: Any, past: Any) -> Any:
+        cache = transformers.DynamicCache() if past is None else past
+        length = cache.get_seq_length()
+        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        if past is not None:
+            cache.crop(length)
+        return cache
+
+    def answer(self, pixels: Any, second_turn: bool) -> None:
+        text = TEXT_TOKENS + (TURN_TOKENS if second_turn else 0)
+        prompt = inputs.image_prompt(
+            len(pixels), IMAGE_TOKEN, self.sizes.vocab, next(self.seeds), text
+        )
+        ids = torch.from_numpy(prompt)
+        self.model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=pixels,
+            max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False,
+        )  # fmt: skip
