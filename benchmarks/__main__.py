@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 import tempfile
 from pathlib import Path
 
@@ -27,20 +26,20 @@ from .peers import PEERS
 from .process import EngineError
 from .results import Results
 from .runner import Pass, Plan
-from .stages import BY_NAME, ELEMENT_BYTES, STAGES
+from .stages import BY_NAME, ELEMENT_BYTES, STAGES, Stage
 from .table import document
 
 JSON = Path("build/benchmarks/results.json")
 
 
-def parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "stages", nargs="*", metavar="stage", choices=[*BY_NAME, []],
+        "stages", nargs="*", metavar="stage", type=_stage, default=STAGES,
         help="all if left out: " + ", ".join(BY_NAME),
     )  # fmt: skip
     parser.add_argument(
@@ -68,6 +67,24 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _stage(name: str) -> Stage:
+    if name not in BY_NAME:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(BY_NAME)}, got {name!r}")
+    return BY_NAME[name]
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """What repeats the measurement elsewhere: no path of this machine is in it."""
+    words = ["python", "-m", "benchmarks"]
+    if arguments.stages != STAGES:
+        words += [stage.name for stage in arguments.stages]
+    for option in ("peers", "threads", "dtype", "shape", "budget", "rounds"):
+        value = vars(arguments)[option]
+        if value != _parser().get_default(option):
+            words += [f"--{option}", *map(str, value if isinstance(value, list) else [value])]
+    return shlex.join(words)
+
+
 def _interpreter(text: str) -> tuple[str, str]:
     peer, equals, python = text.partition("=")
     if not equals or peer not in PEERS:
@@ -76,7 +93,7 @@ def _interpreter(text: str) -> tuple[str, str]:
 
 
 def main() -> None:
-    arguments = parser().parse_args()
+    arguments = _parser().parse_args()
     path: Path = arguments.json
     path.parent.mkdir(parents=True, exist_ok=True)
     results = Results(machine(), arguments.shape)
@@ -84,18 +101,17 @@ def main() -> None:
         results = Results.load(path)
         if (results.machine, results.shape) != (machine(), arguments.shape):
             raise SystemExit(f"{path}: of another machine or shape; name another file with --json")
-    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    command = _command(arguments)
     if command not in results.commands:
         results.commands.append(command)
-    stages = [stage for stage in STAGES if stage.name in (arguments.stages or BY_NAME)]
     with tempfile.TemporaryDirectory() as temporary:
         folder: Path = arguments.checkpoint or Path(temporary)
-        if not (folder / "tokenizer.model").exists():  # what is written last
+        if not (folder / "added_tokens.json").exists():  # what is written last
             checkpoint.write(folder, arguments.shape)
             checkpoint.write_tokenizer(folder, arguments.shape)
         plan = Plan(
-            stages, arguments.peers, folder, arguments.budget, arguments.rounds, arguments.again,
-            dict(arguments.python),
+            arguments.stages, arguments.peers, folder, arguments.budget, arguments.rounds,
+            arguments.again, dict(arguments.python),
         )  # fmt: skip
         try:
             for dtype in arguments.dtype:

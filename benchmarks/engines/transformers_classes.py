@@ -12,8 +12,8 @@ from typing import Any
 import torch
 import transformers
 from transformers import (
+    AutoModelForImageTextToText,
     InternVLConfig,
-    InternVLForConditionalGeneration,
     InternVLVisionConfig,
     LlamaConfig,
 )
@@ -60,9 +60,9 @@ def build(sizes: Shape, dtype: Any, decoder_layers: int | None = None) -> Any:
         image_seq_length=IMAGE_TOKENS,
         downsample_ratio=0.5,
         projector_hidden_act="gelu",
+        tie_word_embeddings=False,
     )
-    config._attn_implementation = "sdpa"
-    model = InternVLForConditionalGeneration(config).to(dtype)
+    model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation="sdpa")
     return model.eval()
 
 
@@ -85,10 +85,9 @@ class Engine(TorchEngine):
 
     def run_decoder(self, ids: Any, past: Any) -> Any:
         cache = transformers.DynamicCache() if past is None else past
-        length = cache.get_seq_length()
         self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         if past is not None:
-            cache.crop(length)
+            cache.crop(-ids.shape[1])
         return cache
 
     def answer(self, pixels: Any, second_turn: bool) -> None:
