@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def compiler() -> str:
 
 
 def counts() -> dict[str, int]:
-    """Instructions of one run of each kernel: what two more repeats take, halved."""
+    """Instructions of one run of each kernel, without what surrounds the repeats."""
     with tempfile.TemporaryDirectory() as folder:
         library = f"{folder}/requests.so"
         source = str(ROOT / "benchmarks" / "callgrind_requests.c")
@@ -50,13 +51,17 @@ def counts() -> dict[str, int]:
             ],
             check=True, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "0"},
         )  # fmt: skip
-        totals: dict[str, dict[int, int]] = {}
-        for path in Path(folder).glob("counts*"):
-            text = path.read_text()
-            trigger = re.search(r"^desc: Trigger: Client Request: (\d+) (.+)$", text, re.MULTILINE)
-            total = re.search(r"^(?:totals|summary): (\d+)", text, re.MULTILINE)
-            if trigger and total:
-                totals.setdefault(trigger[2], {})[int(trigger[1])] = int(total[1])
+        return of_one_run(path.read_text() for path in Path(folder).glob("counts*"))
+
+
+def of_one_run(dumps: Iterable[str]) -> dict[str, int]:
+    """What two more repeats take, halved, from the texts that callgrind wrote."""
+    totals: dict[str, dict[int, int]] = {}
+    for text in dumps:
+        trigger = re.search(r"^desc: Trigger: Client Request: (\d+) (.+)$", text, re.MULTILINE)
+        total = re.search(r"^summary: (\d+)$", text, re.MULTILINE)
+        if trigger and total:  # the one that is written at the end has no request
+            totals.setdefault(trigger[2], {})[int(trigger[1])] = int(total[1])
     few, many = REPEATS
     return {name: (t[many] - t[few]) // (many - few) for name, t in sorted(totals.items())}
 
