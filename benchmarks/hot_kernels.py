@@ -69,7 +69,7 @@ def _pixel_values() -> Run:
 
 def cases() -> dict[str, Run]:
     """What is counted, by name."""
-    backend = _core.kernels.Backend(ISA)
+    backend = _core.kernels.Backend(_core.cpu_backend(ISA))
     runs = {
         f"{operation} {dtype}, {rows} rows": _linear(backend, operation, dtype, rows)
         for operation, dtype, rows in (

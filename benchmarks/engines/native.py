@@ -29,7 +29,7 @@ class Engine:
     def __init__(self, job: Job) -> None:
         internvl_native.set_num_threads(job.threads)
         self.job = job
-        self.backend = _core.kernels.Backend("")
+        self.backend = _core.kernels.Backend(_core.cpu_backend())
         self.description = f"internvl-native {internvl_native.__version__} ({self.backend.name})"
         self.measures = {
             "ceilings": self.ceilings,
