@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import tempfile
 from pathlib import Path
 
 from internvl_native import num_threads
@@ -104,11 +103,7 @@ def main() -> None:
     command = _command(arguments)
     if command not in results.commands:
         results.commands.append(command)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder: Path = arguments.checkpoint or Path(temporary)
-        if not (folder / "added_tokens.json").exists():  # what is written last
-            checkpoint.write(folder, arguments.shape)
-            checkpoint.write_tokenizer(folder, arguments.shape)
+    with checkpoint.written(arguments.checkpoint, arguments.shape) as folder:
         plan = Plan(
             arguments.stages, arguments.peers, folder, arguments.budget, arguments.rounds,
             arguments.again, dict(arguments.python),

@@ -19,6 +19,7 @@ from tests.reference import make_tokenizer
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 TRAINED_PIECES = 1000
+LAST = "added_tokens.json"  # of the files that are written
 
 
 class Shape(NamedTuple):
@@ -206,8 +207,9 @@ def written(folder: pathlib.Path | None, shape: str) -> Iterator[pathlib.Path]:
     as long as the context lasts."""
     with tempfile.TemporaryDirectory() as temporary:
         chosen = folder or pathlib.Path(temporary)
-        if not (chosen / "config.json").exists():
+        if not (chosen / LAST).exists():
             write(chosen, shape)
+            write_tokenizer(chosen, shape)
         yield chosen
 
 
