@@ -296,12 +296,17 @@ void CpuBackend::run_linear(Tensor out, Tensor x, const Linear& linear, Epilogue
   args.activation = activation;
 
   // Tasks are blocks of rows by runs of neighbouring panels (which stream in one piece): many, to
-  // balance threads of unequal speed, but none too small to be worth handing out.
+  // balance threads of unequal speed, but none too small to be worth handing out. Where the panels
+  // are too few for the threads, blocks are lower than the kernel would like them.
   constexpr std::int64_t kRowTile = 6;
+  constexpr std::int64_t kLeastRows = 48;
   constexpr std::int64_t kTasksPerThread = 64;
   constexpr std::int64_t kMultiplications = 1 << 17;
-  const std::int64_t blocks = divide_up(x.rows, kLinearRows);
-  const std::int64_t block_rows = divide_up(divide_up(x.rows, blocks), kRowTile) * kRowTile;
+  const std::int64_t wanted =
+      std::max(divide_up(x.rows, kLinearRows),
+               std::min(divide_up(4 * num_threads(), panels), divide_up(x.rows, kLeastRows)));
+  const std::int64_t block_rows = divide_up(divide_up(x.rows, wanted), kRowTile) * kRowTile;
+  const std::int64_t blocks = divide_up(x.rows, block_rows);
   const std::int64_t panel_work = std::min(block_rows, x.rows) * depth * kernels.panel_columns;
   const std::int64_t run = std::max(divide_up(panels * blocks, kTasksPerThread * num_threads()),
                                     divide_up(kMultiplications, panel_work));
