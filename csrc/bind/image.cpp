@@ -38,36 +38,46 @@ RgbArray decode(const py::bytes& data, Size size) {
   const JpegFile file = file_of(data, size);
   auto image = [&] {
     py::gil_scoped_release release;
-    return std::make_unique<RgbImage>(decode_jpeg(file));
+    JpegDecoder decoder(file);
+    auto decoded = std::make_unique<RgbImage>(file.width, file.height);
+    RowProgress progress;
+    decoder.decode(*decoded, progress);
+    return decoded;
   }();
   const RgbView view = image->view();
   const py::capsule owner(image.release(), [](void* p) { delete static_cast<RgbImage*>(p); });
   return RgbArray({view.height, view.width, 3}, view.pixels, owner);
 }
 
-RgbArray resize(const RgbArray& pixels, Size size) {
+/// For an image that is there.
+RowProducer nothing_to_produce(const RgbView& image) {
+  return [rows = image.height](RowProgress& progress) { progress.reach(rows); };
+}
+
+RgbArray resize_pixels(const RgbArray& pixels, Size size) {
   const RgbView image = view_of(pixels);
   const auto [width, height] = size;
   check(width > 0 && height > 0, "size: expected at least 1 x 1, got ", width, " x ", height);
   RgbArray resized({height, width, 3});
   const RowSink sink = row_writer(resized.mutable_data(), width);
   py::gil_scoped_release release;
-  resize_bicubic(image, width, height, sink);
+  resize({Resizing(image, width, height, sink)}, nothing_to_produce(image));
   return resized;
 }
 
-/// Calls use(view) without the GIL on pixels, or on what decoding a file gives.
+/// Calls use(view, produce) without the GIL on pixels, or on what decoding a file gives.
 template <class Use>
 void with_pixels(const RgbView& pixels, const Use& use) {
   py::gil_scoped_release release;
-  use(pixels);
+  use(pixels, nothing_to_produce(pixels));
 }
 
 template <class Use>
 void with_pixels(const JpegFile& file, const Use& use) {
   py::gil_scoped_release release;
-  const RgbImage image = decode_jpeg(file);
-  use(image.view());
+  JpegDecoder decoder(file);
+  RgbImage image(file.width, file.height);
+  use(image.view(), [&](RowProgress& progress) { decoder.decode(image, progress); });
 }
 
 template <class Source>
@@ -75,7 +85,9 @@ RgbArray tiles(const Source& source, const TileGrid& grid) {
   grid.validate();
   RgbArray out({grid.tiles(), grid.tile_size, grid.tile_size, 3});
   std::uint8_t* data = out.mutable_data();
-  with_pixels(source, [&](const RgbView& image) { cut_tiles(image, grid, data); });
+  with_pixels(source, [&](const RgbView& image, const RowProducer& produce) {
+    cut_tiles(image, produce, grid, data);
+  });
   return out;
 }
 
@@ -85,7 +97,9 @@ py::array_t<float> pixel_values(const Source& source, const TileGrid& grid,
   grid.validate();
   py::array_t<float> out({grid.tiles(), 3, grid.tile_size, grid.tile_size});
   float* data = out.mutable_data();
-  with_pixels(source, [&](const RgbView& image) { cut_pixel_values(image, grid, norm, data); });
+  with_pixels(source, [&](const RgbView& image, const RowProducer& produce) {
+    cut_pixel_values(image, produce, grid, norm, data);
+  });
   return out;
 }
 
@@ -111,7 +125,7 @@ void bind_image(py::module_& module) {
   const auto grid = py::arg("grid");
   const auto norm = py::arg("normalization");
   module.def("decode_jpeg", &decode, data, size);
-  module.def("resize_bicubic", &resize, pixels, size);
+  module.def("resize_bicubic", &resize_pixels, pixels, size);
   module.def(
       "cut_tiles",
       [](const RgbArray& array, const TileGrid& g) { return tiles(view_of(array), g); }, pixels,

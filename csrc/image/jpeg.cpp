@@ -2,6 +2,7 @@
 
 // jpeglib.h uses FILE without including its header.
 // clang-format off
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <jpeglib.h>
@@ -10,10 +11,9 @@
 #include "core/error.h"
 
 namespace internvl {
-namespace {
 
 /// libjpeg's decoder. Its errors, and its warnings, end the call that meets them.
-class Decompressor {
+class JpegDecoder::Decompressor {
  public:
   Decompressor() {
     info_.client_data = this;
@@ -43,8 +43,14 @@ class Decompressor {
   void start() {
     run([&] { jpeg_start_decompress(&info_); });
   }
-  void read_row(std::uint8_t* row) {
-    run([&] { jpeg_read_scanlines(&info_, &row, 1); });
+  /// Rows [begin, end) go to where `rows` points.
+  void read_rows(std::uint8_t** rows, unsigned begin, unsigned end) {
+    run([&] {
+      while (info_.output_scanline < end) {
+        jpeg_read_scanlines(&info_, rows + (info_.output_scanline - begin),
+                            end - info_.output_scanline);
+      }
+    });
   }
 
  private:
@@ -67,6 +73,8 @@ class Decompressor {
   char text_[JMSG_LENGTH_MAX] = "";
 };
 
+namespace {
+
 // round(a * b / 255), as Pillow computes it.
 std::uint8_t multiply_unit(std::uint8_t a, std::uint8_t b) {
   const std::uint32_t product = std::uint32_t{a} * b + 128;
@@ -87,25 +95,35 @@ void inverted_cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, int pixel
 
 }  // namespace
 
-RgbImage decode_jpeg(const JpegFile& file) {
-  Decompressor decompressor;
-  decompressor.read_header(file);
-  check<ImageError>(decompressor.width() == static_cast<unsigned>(file.width) &&
-                        decompressor.height() == static_cast<unsigned>(file.height),
+JpegDecoder::JpegDecoder(const JpegFile& file) : decompressor_(std::make_unique<Decompressor>()) {
+  decompressor_->read_header(file);
+  check<ImageError>(decompressor_->width() == static_cast<unsigned>(file.width) &&
+                        decompressor_->height() == static_cast<unsigned>(file.height),
                     "JPEG: expected ", file.width, " x ", file.height, " pixels, got ",
-                    decompressor.width(), " x ", decompressor.height());
-  RgbImage image(file.width, file.height);
-  decompressor.start();
-  if (decompressor.is_cmyk()) {
-    const Buffer cmyk(std::size_t(file.width) * 4);
-    for (int y = 0; y < file.height; ++y) {
-      decompressor.read_row(cmyk.as<std::uint8_t>());
-      inverted_cmyk_to_rgb(cmyk.as<std::uint8_t>(), image.row(y), file.width);
+                    decompressor_->width(), " x ", decompressor_->height());
+}
+
+JpegDecoder::~JpegDecoder() = default;
+
+void JpegDecoder::decode(RgbImage& image, RowProgress& progress) {
+  constexpr int kRows = 16;  // at once: two rows of blocks
+  const auto [pixels, width, height] = image.view();
+  const bool is_cmyk = decompressor_->is_cmyk();
+  const std::int64_t ink_bytes = std::int64_t{width} * 4;
+  const Buffer ink(is_cmyk ? kRows * ink_bytes : 0);
+  decompressor_->start();
+  for (int y = 0; y < height; y += kRows) {
+    const int count = std::min(kRows, height - y);
+    std::uint8_t* rows[kRows];
+    for (int r = 0; r < count; ++r) {
+      rows[r] = is_cmyk ? ink.as<std::uint8_t>() + r * ink_bytes : image.row(y + r);
     }
-  } else {
-    for (int y = 0; y < file.height; ++y) decompressor.read_row(image.row(y));
+    decompressor_->read_rows(rows, y, y + count);
+    if (is_cmyk) {
+      for (int r = 0; r < count; ++r) inverted_cmyk_to_rgb(rows[r], image.row(y + r), width);
+    }
+    progress.reach(y + count);
   }
-  return image;
 }
 
 }  // namespace internvl

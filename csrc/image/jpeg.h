@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
+#include "image/resize.h"
 #include "image/rgb.h"
 
 namespace internvl {
@@ -19,7 +21,19 @@ struct JpegFile {
 /// Decodes with libjpeg's default settings (accurate DCT, smooth chroma upsampling), which give
 /// Pillow's bytes; grey and CMYK files become RGB as in Pillow's convert('RGB'); EXIF orientation
 /// is not applied. Strict: whatever libjpeg warns about, a truncated file above all, throws
-/// ImageError, as does a size other than the announced one.
-RgbImage decode_jpeg(const JpegFile& file);
+/// ImageError.
+class JpegDecoder {
+ public:
+  /// Reads the header. Throws ImageError if it has another size than announced.
+  explicit JpegDecoder(const JpegFile& file);
+  ~JpegDecoder();
+
+  /// Writes all pixels to an image of the file's size, from the top.
+  void decode(RgbImage& image, RowProgress& progress);
+
+ private:
+  class Decompressor;
+  std::unique_ptr<Decompressor> decompressor_;
+};
 
 }  // namespace internvl

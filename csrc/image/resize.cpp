@@ -1,157 +1,67 @@
 #include "image/resize.h"
 
 #include <algorithm>
-#include <cmath>
-#include <vector>
+#include <thread>
+#include <utility>
 
 #include "core/error.h"
 #include "core/thread_pool.h"
 
-// The arithmetic is on integers, so all clones of a function give the same bytes. glibc chooses the
-// clone when the module is loaded.
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
-#define INTERNVL_CLONE_AVX2 __attribute__((target_clones("avx2", "default")))
-#else
-#define INTERNVL_CLONE_AVX2
-#endif
-
 namespace internvl {
 namespace {
 
-// 8 bits of result and 2 of headroom for overshoot leave this many of 32 to the weights.
-constexpr int kFractionBits = 32 - 8 - 2;
-constexpr std::int32_t kHalf = 1 << (kFractionBits - 1);
-constexpr double kSupport = 2.0;
-constexpr int kRowsPerTask = 16;
+/// Memory of the calling thread, reused.
+template <int kNumber>
+std::uint8_t* scratch(std::int64_t bytes) {
+  static thread_local std::vector<std::uint8_t> memory;
+  if (static_cast<std::int64_t>(memory.size()) < bytes) memory.resize(bytes);
+  return memory.data();
+}
 
-/// The weights of one axis: output i is the sum of weights[i * stride + k] * input[first[i] + k]
-/// over k < count[i].
-struct Filter {
-  std::vector<int> first;
-  std::vector<int> count;
-  std::vector<std::int32_t> weights;
-  int stride = 0;
+/// Rows from number `first` on, of `bytes` each, in memory that ends at `limit`.
+struct Rows {
+  const std::uint8_t* data;
+  std::int64_t bytes;
+  std::int64_t stride;
+  int first;
+  const std::uint8_t* limit;
 
-  const std::int32_t* row(int i) const { return weights.data() + std::int64_t{i} * stride; }
+  const std::uint8_t* row(int y) const { return data + (y - first) * stride; }
 };
 
-// Keys' cubic with a = -0.5.
-double bicubic(double x) {
-  constexpr double a = -0.5;
-  x = std::fabs(x);
-  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-  if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
-  return 0.0;
+/// The first rows of an image; others may not be there yet.
+Rows rows_of(const RgbView& image, int count) {
+  return {image.pixels, image.row_bytes(), image.row_bytes(), 0, image.row(count)};
 }
 
-// Every operation rounds as in Pillow: the build allows no fused multiply-add (CMakeLists.txt).
-Filter make_filter(int source, int target) {
-  const double scale = static_cast<double>(source) / target;
-  const double stretch = std::max(scale, 1.0);  // antialiasing: widen the kernel when reducing
-  const double support = kSupport * stretch;
-  Filter filter;
-  filter.stride = static_cast<int>(std::ceil(support)) * 2 + 1;
-  filter.first.resize(target);
-  filter.count.resize(target);
-  filter.weights.resize(std::size_t(target) * filter.stride);
-  std::vector<double> exact(filter.stride);
-  for (int i = 0; i < target; ++i) {
-    const double center = (i + 0.5) * scale;
-    const int first = std::max(0, static_cast<int>(center - support + 0.5));
-    const int count = std::min(source, static_cast<int>(center + support + 0.5)) - first;
-    double sum = 0.0;
-    for (int k = 0; k < count; ++k) {
-      exact[k] = bicubic((k + first - center + 0.5) * (1.0 / stretch));
-      sum += exact[k];
+/// Rows [begin, end), filtered along.
+Rows filter_widths(const BicubicFilter& filter, const Rows& rows, int begin, int end) {
+  constexpr int kRows = cpu::kFilterRows;
+  const std::int64_t bytes = std::int64_t{filter.outputs()} * 3;
+  const std::int64_t stride = bytes + cpu::kFilterSlack;
+  const std::int64_t padded = rows.bytes + filter.read_slack();
+  std::uint8_t* memory = scratch<0>((end - begin) * stride + kRows * padded);
+  std::uint8_t* limit = memory + (end - begin) * stride;
+  for (int y = begin; y < end; y += kRows) {
+    const std::uint8_t* source[kRows];
+    std::uint8_t* target[kRows];
+    for (int r = 0; r < kRows; ++r) {
+      const int row = std::min(y + r, end - 1);
+      source[r] = rows.row(row);
+      target[r] = memory + (row - begin) * stride;
+      if (rows.limit - source[r] < padded) {
+        source[r] =
+            static_cast<std::uint8_t*>(std::memcpy(limit + r * padded, source[r], rows.bytes));
+      }
     }
-    std::int32_t* weights = filter.weights.data() + std::size_t(i) * filter.stride;
-    for (int k = 0; k < count; ++k) {
-      const double scaled = exact[k] / sum * (1 << kFractionBits);
-      weights[k] = static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-    }
-    filter.first[i] = first;
-    filter.count[i] = count;
+    filter.filter_rows(source, target);
   }
-  return filter;
-}
-
-inline std::uint8_t to_byte(std::int32_t sum) {
-  return static_cast<std::uint8_t>(std::clamp(sum >> kFractionBits, 0, 255));
-}
-
-void filter_row(const std::uint8_t* source, const Filter& filter, std::uint8_t* target) {
-  const int width = static_cast<int>(filter.first.size());
-  for (int x = 0; x < width; ++x, target += 3) {
-    const std::uint8_t* pixel = source + std::int64_t{filter.first[x]} * 3;
-    const std::int32_t* weights = filter.row(x);
-    std::int32_t red = kHalf, green = kHalf, blue = kHalf;
-    for (int k = 0; k < filter.count[x]; ++k, pixel += 3) {
-      red += weights[k] * pixel[0];
-      green += weights[k] * pixel[1];
-      blue += weights[k] * pixel[2];
-    }
-    target[0] = to_byte(red);
-    target[1] = to_byte(green);
-    target[2] = to_byte(blue);
-  }
-}
-
-/// target[x] = the weighted sum of `count` rows of `bytes` values each.
-INTERNVL_CLONE_AVX2
-void filter_rows(const std::uint8_t* rows, std::int64_t bytes, const std::int32_t* weights,
-                 int count, std::uint8_t* target) {
-  constexpr int kChunk = 256;  // sums stay in the first-level cache
-  std::int32_t sums[kChunk];
-  for (std::int64_t start = 0; start < bytes; start += kChunk) {
-    const int length = static_cast<int>(std::min<std::int64_t>(kChunk, bytes - start));
-    for (int x = 0; x < length; ++x) sums[x] = kHalf;
-    for (int k = 0; k < count; ++k) {
-      const std::uint8_t* row = rows + k * bytes + start;
-      const std::int32_t weight = weights[k];
-      for (int x = 0; x < length; ++x) sums[x] += weight * row[x];
-    }
-    for (int x = 0; x < length; ++x) target[start + x] = to_byte(sums[x]);
-  }
-}
-
-/// One row of pixels per thread, reused.
-std::uint8_t* scratch(int width) {
-  static thread_local std::vector<std::uint8_t> row;
-  row.resize(std::size_t(width) * 3);
-  return row.data();
-}
-
-/// body(y) for all y in [0, rows), in parallel.
-template <class Body>
-void for_each_row(int rows, const Body& body) {
-  parallel_for((rows + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int) {
-    const int first = static_cast<int>(task) * kRowsPerTask;
-    for (int y = first; y < std::min(rows, first + kRowsPerTask); ++y) body(y);
-  });
-}
-
-void resize_width(const RgbView& image, int width, const RowSink& sink) {
-  const Filter filter = make_filter(image.width, width);
-  for_each_row(image.height, [&](int y) {
-    std::uint8_t* row = scratch(width);
-    filter_row(image.row(y), filter, row);
-    sink(y, row);
-  });
-}
-
-void resize_height(const RgbView& image, int height, const RowSink& sink) {
-  const Filter filter = make_filter(image.height, height);
-  for_each_row(height, [&](int y) {
-    std::uint8_t* row = scratch(image.width);
-    filter_rows(image.row(filter.first[y]), std::int64_t{image.width} * 3, filter.row(y),
-                filter.count[y], row);
-    sink(y, row);
-  });
+  return {memory, bytes, stride, begin, limit};
 }
 
 /// Which axis goes first shows in the rounding. Pillow 13 starts with the height where that
 /// saves work; earlier releases always start with the width.
-bool height_first(const RgbView& image, int width, int height) {
+bool saves_work(const RgbView& image, int width, int height) {
   const std::int64_t rows_saved = std::int64_t{image.height} - height;
   const std::int64_t columns_saved = std::int64_t{image.width} - width;
   return rows_saved > 0 && rows_saved > 2 * columns_saved;
@@ -159,25 +69,98 @@ bool height_first(const RgbView& image, int width, int height) {
 
 }  // namespace
 
-void resize_bicubic(const RgbView& image, int width, int height, const RowSink& sink) {
+bool RowProgress::wait(int rows) const {
+  while (true) {
+    const int there = rows_.load(std::memory_order_acquire);
+    if (there == kAbandoned || there >= rows) return there != kAbandoned;
+    std::this_thread::yield();
+  }
+}
+
+Resizing::Resizing(const RgbView& image, int width, int height, RowSink sink)
+    : image_(image), width_(width), height_(height), sink_(std::move(sink)) {
   check(image.width > 0 && image.height > 0, "image: expected at least one pixel, got ",
         image.width, " x ", image.height);
   check(width > 0 && height > 0, "size: expected at least 1 x 1, got ", width, " x ", height);
-  if (width == image.width && height == image.height) {
-    for_each_row(height, [&](int y) { sink(y, image.row(y)); });
-  } else if (width == image.width) {
-    resize_height(image, height, sink);
-  } else if (height == image.height) {
-    resize_width(image, width, sink);
-  } else if (height_first(image, width, height)) {
-    RgbImage between(image.width, height);
-    resize_height(image, height, between.writer());
-    resize_width(between.view(), width, sink);
+  if (width != image.width) widths_.emplace(image.width, width);
+  if (height != image.height) heights_.emplace(image.height, height);
+  heights_first_ = widths_ && heights_ && saves_work(image, width, height);
+}
+
+int Resizing::rows_needed(int end) const { return heights_ ? heights_->end(end - 1) : end; }
+
+void Resizing::run(int begin, int end) const {
+  if (heights_first_) {
+    heights_first(begin, end);
   } else {
-    RgbImage between(width, image.height);
-    resize_width(image, width, between.writer());
-    resize_height(between.view(), height, sink);
+    widths_first(begin, end);
   }
+}
+
+void Resizing::widths_first(int begin, int end) const {
+  Rows rows = rows_of(image_, rows_needed(end));
+  if (widths_) {
+    rows =
+        filter_widths(*widths_, rows, heights_ ? heights_->first(begin) : begin, rows_needed(end));
+  }
+  std::uint8_t* line = heights_ ? scratch<1>(rows.bytes) : nullptr;
+  for (int y = begin; y < end; ++y) {
+    if (heights_) {
+      heights_->filter_columns(y, rows.row(heights_->first(y)), rows.stride, rows.bytes, line);
+    }
+    sink_(y, heights_ ? line : rows.row(y));
+  }
+}
+
+void Resizing::heights_first(int begin, int end) const {
+  const std::int64_t bytes = image_.row_bytes();
+  std::uint8_t* memory = scratch<1>((end - begin) * bytes);
+  for (int y = begin; y < end; ++y) {
+    heights_->filter_columns(y, image_.row(heights_->first(y)), bytes, bytes,
+                             memory + (y - begin) * bytes);
+  }
+  const Rows between{memory, bytes, bytes, begin, memory + (end - begin) * bytes};
+  const Rows rows = filter_widths(*widths_, between, begin, end);
+  for (int y = begin; y < end; ++y) sink_(y, rows.row(y));
+}
+
+void resize(const std::vector<Resizing>& all, const RowProducer& produce) {
+  // Neighbouring rows share inputs, which every task filters for itself: not too few at once.
+  constexpr int kLeastRows = 16;
+  constexpr int kMostRows = 64;
+  struct Task {
+    const Resizing* resizing;
+    int begin;
+    int end;
+    int needed;
+  };
+  int total = 0;
+  for (const Resizing& resizing : all) total += resizing.height();
+  const int rows = std::clamp(total / (4 * num_threads()), kLeastRows, kMostRows);
+  std::vector<Task> tasks;
+  for (const Resizing& resizing : all) {
+    for (int begin = 0; begin < resizing.height(); begin += rows) {
+      const int end = std::min(begin + rows, resizing.height());
+      tasks.push_back({&resizing, begin, end, resizing.rows_needed(end)});
+    }
+  }
+  std::stable_sort(tasks.begin(), tasks.end(),
+                   [](const Task& a, const Task& b) { return a.needed < b.needed; });
+  RowProgress progress;
+  // Tasks are handed out in ascending order: the producer runs before anything waits for it.
+  parallel_for(tasks.size() + 1, [&](std::int64_t number, int) {
+    if (number > 0) {
+      const Task& task = tasks[number - 1];
+      if (progress.wait(task.needed)) task.resizing->run(task.begin, task.end);
+      return;
+    }
+    try {
+      produce(progress);
+    } catch (...) {
+      progress.abandon();
+      throw;
+    }
+  });
 }
 
 }  // namespace internvl

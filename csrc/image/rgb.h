@@ -37,7 +37,6 @@ class RgbImage {
 
   RgbView view() const { return {pixels_.as<std::uint8_t>(), width_, height_}; }
   std::uint8_t* row(int y) { return pixels_.as<std::uint8_t>() + y * view().row_bytes(); }
-  RowSink writer() { return row_writer(row(0), width_); }
 
  private:
   Buffer pixels_;

@@ -10,17 +10,20 @@ namespace {
 
 /// emit(tile, y, row) for every row of every tile, from several threads at once.
 template <class Emit>
-void for_each_tile_row(const RgbView& image, const TileGrid& grid, const Emit& emit) {
+void for_each_tile_row(const RgbView& image, const RowProducer& produce, const TileGrid& grid,
+                       const Emit& emit) {
   const int size = grid.tile_size;
-  resize_bicubic(image, grid.columns * size, grid.rows * size, [&](int y, const std::uint8_t* row) {
+  const RowSink cut = [&](int y, const std::uint8_t* row) {
     const int first = y / size * grid.columns;
     for (int column = 0; column < grid.columns; ++column) {
       emit(first + column, y % size, row + std::int64_t{column} * size * 3);
     }
-  });
-  if (grid.tiles() == grid.cells()) return;
-  resize_bicubic(image, size, size,
-                 [&](int y, const std::uint8_t* row) { emit(grid.cells(), y, row); });
+  };
+  const RowSink thumbnail = [&](int y, const std::uint8_t* row) { emit(grid.cells(), y, row); };
+  std::vector<Resizing> all;
+  all.emplace_back(image, grid.columns * size, grid.rows * size, cut);
+  if (grid.tiles() > grid.cells()) all.emplace_back(image, size, size, thumbnail);
+  resize(all, produce);
 }
 
 using ByteToFloat = std::array<float, 256>;
@@ -48,22 +51,26 @@ void TileGrid::validate() const {
         columns, " x ", rows, " tiles: ", tile_size);
 }
 
-void cut_tiles(const RgbView& image, const TileGrid& grid, std::uint8_t* tiles) {
+void cut_tiles(const RgbView& image, const RowProducer& produce, const TileGrid& grid,
+               std::uint8_t* tiles) {
   const std::int64_t row_bytes = std::int64_t{grid.tile_size} * 3;
-  for_each_tile_row(image, grid, [&](int tile, int y, const std::uint8_t* row) {
+  for_each_tile_row(image, produce, grid, [&](int tile, int y, const std::uint8_t* row) {
     std::memcpy(tiles + (std::int64_t{tile} * grid.tile_size + y) * row_bytes, row, row_bytes);
   });
 }
 
-void cut_pixel_values(const RgbView& image, const TileGrid& grid, const Normalization& norm,
-                      float* pixel_values) {
+void cut_pixel_values(const RgbView& image, const RowProducer& produce, const TileGrid& grid,
+                      const Normalization& norm, float* pixel_values) {
   const std::array<ByteToFloat, 3> tables = make_tables(norm);
   const std::int64_t size = grid.tile_size;
-  for_each_tile_row(image, grid, [&](int tile, int y, const std::uint8_t* row) {
-    for (int c = 0; c < 3; ++c) {
-      const ByteToFloat& table = tables[c];
-      float* out = pixel_values + ((std::int64_t{tile} * 3 + c) * size + y) * size;
-      for (std::int64_t x = 0; x < size; ++x) out[x] = table[row[x * 3 + c]];
+  for_each_tile_row(image, produce, grid, [&](int tile, int y, const std::uint8_t* row) {
+    float* red = pixel_values + (std::int64_t{tile} * 3 * size + y) * size;
+    float* green = red + size * size;
+    float* blue = green + size * size;
+    for (std::int64_t x = 0; x < size; ++x, row += 3) {
+      red[x] = tables[0][row[0]];
+      green[x] = tables[1][row[1]];
+      blue[x] = tables[2][row[2]];
     }
   });
 }

@@ -29,12 +29,13 @@ struct Normalization {
   std::array<float, 3> std;
 };
 
-/// Writes (tiles, tile_size, tile_size, 3) bytes.
-void cut_tiles(const RgbView& image, const TileGrid& grid, std::uint8_t* tiles);
+/// Writes (tiles, tile_size, tile_size, 3) bytes, of an image that `produce` makes meanwhile.
+void cut_tiles(const RgbView& image, const RowProducer& produce, const TileGrid& grid,
+               std::uint8_t* tiles);
 
 /// Writes (tiles, 3, tile_size, tile_size) floats: (x / 255 - mean) / std in float32, each
 /// operation rounded, as torchvision's ToTensor and Normalize do.
-void cut_pixel_values(const RgbView& image, const TileGrid& grid, const Normalization& norm,
-                      float* pixel_values);
+void cut_pixel_values(const RgbView& image, const RowProducer& produce, const TileGrid& grid,
+                      const Normalization& norm, float* pixel_values);
 
 }  // namespace internvl

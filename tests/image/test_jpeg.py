@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,29 @@ def test_pillow_may_be_told_to_load_truncated_files(monkeypatch: pytest.MonkeyPa
     data = (IMAGES / "land.jpg").read_bytes()
     check_like_pillow(data[: len(data) // 2], "LOAD_TRUNCATED_IMAGES")
     assert our_pixels(data[: len(data) // 2]) is not None
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    before = _core.num_threads()
+    yield _core.set_num_threads
+    _core.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_rows_are_resized_while_others_are_decoded(
+    count: int, threads: Callable[[int], None]
+) -> None:
+    data, size = (IMAGES / "land.jpg").read_bytes(), (603, 445)
+    norm = _core.Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    threads(count)
+    for columns, rows in ((1, 1), (4, 3), (1, 5), (6, 1)):
+        grid = _core.TileGrid(columns, rows, 112, True)
+        expected = _core.cut_pixel_values(_core.decode_jpeg(data, size), grid, norm)
+        values = _core.cut_jpeg_pixel_values(data, size, grid, norm)
+        np.testing.assert_array_equal(values, expected)
+        with pytest.raises(_core.ImageError, match="JPEG: Premature end"):
+            _core.cut_jpeg_pixel_values(data[: len(data) // 2], size, grid, norm)
 
 
 def test_another_size_than_announced() -> None:

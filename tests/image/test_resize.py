@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import PIL
 import pytest
@@ -73,6 +77,32 @@ def test_one_thread_gives_the_same() -> None:
         results.append(_core.resize_bicubic(pixels, (448, 896)))
     _core.set_num_threads(before)
     np.testing.assert_array_equal(results[0], results[1])
+
+
+HASHES = """
+import hashlib
+import numpy as np
+from internvl_native import _core
+rng = np.random.default_rng(7)
+for _ in range(60):
+    width, height, new_width, new_height = np.exp(rng.uniform(0, 5.5, 4)).astype(int).tolist()
+    pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    resized = _core.resize_bicubic(pixels, (new_width, new_height))
+    print(hashlib.sha256(resized.tobytes()).hexdigest())
+"""
+
+
+def test_every_instruction_set_gives_the_same() -> None:
+    """What is not `generic` multiplies halves of the weights."""
+    printed = {
+        isa: subprocess.run(
+            [sys.executable, "-c", HASHES], env={**os.environ, "INTERNVL_NATIVE_ISA": isa},
+            check=True, capture_output=True, text=True,
+        ).stdout
+        for isa in {"generic", _core.cpu_isas()[-1]}
+    }  # fmt: skip
+    assert len(printed["generic"].split()) == 60
+    assert len(set(printed.values())) == 1
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (5, 5, 4), (5, 5)])

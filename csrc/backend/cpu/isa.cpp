@@ -27,7 +27,8 @@ std::vector<Choice> choices() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
-  const bool avx512bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  const bool avx512bf16 =
+      avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
   result.push_back({"avx2", kernels_avx2, avx2});
   result.push_back({"avx512", kernels_avx512, avx512});
   result.push_back({"avx512bf16", kernels_avx512bf16, avx512bf16});

@@ -124,6 +124,43 @@ struct RowKernels {
   void (*norm)(const NormArgs& args, std::int64_t row_begin, std::int64_t row_end);
 };
 
+/// Weights of resampling (image/bicubic.h) are kWeightBits of fraction in two halves of 16 bits,
+/// high * 2^kLowBits + low. Sums of either half, put together at the end, wrap at 32 bits to the
+/// same as sums of whole weights.
+constexpr int kWeightBits = 32 - 8 - 2;  // 8 of the result, 2 of headroom for overshoot
+constexpr int kLowBits = 12;
+/// Inputs of a row that are weighted at once.
+constexpr int kTapGroup = 4;
+/// Rows that are filtered at once.
+constexpr int kFilterRows = 4;
+/// Bytes that may be read behind the taps of a row, and written behind its outputs.
+constexpr int kFilterSlack = 4;
+
+/// Output x of a row is made of `groups` groups of pixels from first[x] on; taps of a group are
+/// kTapGroup high halves and as many low ones.
+struct RowTaps {
+  const int* first;
+  const std::int16_t* taps;  // (outputs, groups, 2, kTapGroup)
+  int groups;
+  int outputs;
+};
+
+/// Weights of two neighbouring rows.
+struct ColumnTaps {
+  std::int16_t high[2];
+  std::int16_t low[2];
+};
+
+/// Sums of interleaved 8-bit RGB, rounded and clamped to 8 bits.
+struct ResampleKernels {
+  /// Along kFilterRows rows.
+  void (*rows)(const std::uint8_t* const* source, std::uint8_t* const* target, const RowTaps& taps);
+  /// Across `count` rows, `stride` bytes apart: one row of `bytes`. The second of the last taps is
+  /// zero if count is odd.
+  void (*columns)(const std::uint8_t* rows, std::int64_t stride, const ColumnTaps* taps, int count,
+                  std::int64_t bytes, std::uint8_t* target);
+};
+
 /// Loops that do nothing but what limits a machine; sink has 16 floats.
 struct CeilingKernels {
   /// Multiplies and adds on registers; returns the number of floating-point operations.
@@ -137,6 +174,7 @@ struct Kernels {
   LinearKernels linear;
   AttentionKernels attention;
   RowKernels rows;
+  ResampleKernels resample;
   CeilingKernels ceilings;
 };
 
