@@ -52,8 +52,7 @@ def pixel_values(image: Image.Image, max_num: int) -> NDArray[np.float32]:
 
 def _normalised(tile: Image.Image) -> NDArray[np.float32]:
     scaled = np.ascontiguousarray(np.asarray(tile).transpose(2, 0, 1)).astype(np.float32) / 255
-    values: NDArray[np.float32] = (scaled - MEAN) / STD
-    return values
+    return ((scaled - MEAN) / STD).astype(np.float32, copy=False)
 
 
 class Engine:
