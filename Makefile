@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := .venv-extras
 SANITIZED := build/sanitize
+# What examples/train_demo draws with.
+FONTS := fonts-dejavu-core fonts-liberation fonts-wqy-zenhei fonts-noto-cjk
 SECONDS ?= 60
 SEED ?= 1
 INSTALL := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation
@@ -22,7 +24,7 @@ SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so'
         cuda-report clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python examples/demo.py
+	$(BIN)/internvl-native demo
 
 test: lint $(VENV)/.installed
 	$(BIN)/python -m pytest $(TESTS)
@@ -89,7 +91,8 @@ $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
 
 $(EXTRAS)/.tools: pyproject.toml .ci/make-venv
 	command -v chromium >/dev/null || .ci/apt-install chromium
-	.ci/make-venv $(PYTHON) $(EXTRAS) docs hub notebook ray server web test test-extras
+	test -e /usr/share/fonts/opentype/noto || .ci/apt-install $(FONTS)
+	.ci/make-venv $(PYTHON) $(EXTRAS) docs hub notebook ray server train web test test-extras
 	touch $@
 
 # The wheel of what .venv has compiled.

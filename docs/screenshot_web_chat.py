@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from examples.web_chat import DATA, build_chat
+from examples.web_chat import build_chat
 from tests.support.browser import ChatPage, open_browser
 
 from internvl_native import AutoModel, AutoTokenizer
+from internvl_native.demo import CHECKPOINT, PICTURES
 
 IMAGES = Path(__file__).resolve().parent / "images"
 
@@ -21,7 +22,7 @@ IMAGES = Path(__file__).resolve().parent / "images"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, default=IMAGES / "web_chat.png")
-    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
     arguments = parser.parse_args()
 
     model = AutoModel.from_pretrained(arguments.checkpoint, torch_dtype="bfloat16")
@@ -30,9 +31,9 @@ def main() -> None:
     _, url, _ = chat.launch(prevent_thread_lock=True, quiet=True)
     with open_browser() as browser:
         page = ChatPage(browser, url, width=900, height=1060)
-        page.ask("What is on the table?", [DATA / "images" / "land.jpg"])
+        page.ask("What is the title?", [PICTURES / "page.png"])
         page.wait_for_answers(1)
-        page.ask("And what colour is it?")
+        page.ask("What is the Level?")
         page.wait_for_answers(2)
         page.page.screenshot(path=arguments.output, animations="disabled")
     chat.close(verbose=False)

@@ -1,6 +1,6 @@
 """Makes the pictures of docs/images: the tiles of an image, and a conversation at a terminal.
 
-    python -m docs.screenshots [--checkpoint FOLDER] [--images FILE FILE] [--output FOLDER]
+    python -m docs.screenshots [--checkpoint NAME] [--images FILE FILE] [--output FOLDER]
 
 The conversation is a real one: `internvl-native chat` runs on a terminal of its own, and what it
 shows is drawn. The same checkpoint and images give the same files.
@@ -20,6 +20,7 @@ from tests.support.command_line import COMMAND, environment
 from tests.support.terminal import Terminal
 
 from internvl_native import show_tiles
+from internvl_native.demo import CHECKPOINT, PICTURES
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data"
@@ -30,17 +31,18 @@ _NO_STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-ln-z]")  # escape sequences other t
 def main() -> None:
     """Draws both."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
+    parser.add_argument("--tiles", metavar="FILE", default=DATA / "images" / "land.jpg")
     parser.add_argument(
         "--images", nargs=2, metavar="FILE",
-        default=[DATA / "images" / "land.jpg", DATA / "images" / "port.jpg"],
+        default=[PICTURES / "page.png", PICTURES / "page_zh.png"],
     )  # fmt: skip
-    parser.add_argument("--questions", nargs=2, default=["What is on the table?", "And here?"])
+    parser.add_argument("--questions", nargs=2, default=["What is the Room?", "姓名是什么?"])
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "images")
     arguments = parser.parse_args()
 
     arguments.output.mkdir(exist_ok=True)
-    show_tiles(arguments.images[0]).save(arguments.output / "tiles.jpg")
+    show_tiles(arguments.tiles).save(arguments.output / "tiles.jpg")
     shown = conversation(arguments.checkpoint, arguments.images, arguments.questions)
     with open(os.devnull, "w") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
@@ -50,10 +52,10 @@ def main() -> None:
 
 def conversation(checkpoint: str, images: list[str], questions: list[str]) -> str:
     """What a terminal shows, styles included, of a question about each image."""
-    folder = os.path.commonpath(list(map(os.path.abspath, [checkpoint, *images])))
-    model, first, second = (os.path.relpath(path, folder) for path in [checkpoint, *images])
+    folder = os.path.commonpath(list(map(os.path.dirname, map(os.path.abspath, images))))
+    first, second = (os.path.relpath(path, folder) for path in images)
     # Short, and without the times, which differ from run to run.
-    command = ["chat", model, "--image", first, "--max-new-tokens", "40", "--no-stats"]
+    command = ["chat", checkpoint, "--image", first, "--max-new-tokens", "40", "--no-stats"]
     with Terminal([*COMMAND, *command], environment(), cwd=folder) as terminal:
         for line in (questions[0], f"/image {second}", questions[1]):
             terminal.expect("\n> ")

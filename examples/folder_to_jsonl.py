@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
+from internvl_native.demo import CHECKPOINT, PICTURES
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=DATA / "images")
+    parser.add_argument("folder", nargs="?", type=Path, default=PICTURES)
     parser.add_argument("--output", type=Path, default=Path("answers.jsonl"))
-    parser.add_argument("--question", default="Please describe the image shortly.")
-    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("--question", default="Please describe the image.")
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--max-num", type=int, default=6, help="tiles an image may become")
     parser.add_argument("--max-new-tokens", type=int, default=64)
@@ -33,13 +33,16 @@ def main() -> None:
 
     model = AutoModel.from_pretrained(arguments.checkpoint, torch_dtype="bfloat16").eval()
     tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint)
+    tile_size = model.config.force_image_size
     images = sorted(p for p in arguments.folder.iterdir() if p.suffix.lower() in SUFFIXES)
     with arguments.output.open("w", encoding="utf-8") as output:
         for begin in range(0, len(images), arguments.batch_size):
             tiles, results = {}, {}
             for image in images[begin : begin + arguments.batch_size]:
                 try:
-                    tiles[image] = load_image(image, max_num=arguments.max_num, return_tensors="np")
+                    tiles[image] = load_image(
+                        image, tile_size, arguments.max_num, return_tensors="np"
+                    )
                 except OSError as error:
                     results[image] = {"error": str(error)}
             if tiles:

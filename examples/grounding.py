@@ -17,8 +17,8 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
+from internvl_native.demo import CHECKPOINT, PICTURES
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 GROUNDING_TOKENS = ("<ref>", "</ref>", "<box>", "</box>")
 COLORS = ("red", "lime", "blue", "yellow", "magenta", "cyan")
 
@@ -73,10 +73,10 @@ def keep_grounding_tokens(tokenizer: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("image", nargs="?", type=Path, default=DATA / "images" / "land.jpg")
-    parser.add_argument("--object", default="the cup")
+    parser.add_argument("image", nargs="?", type=Path, default=PICTURES / "shapes.png")
+    parser.add_argument("--object", default="blue star")
     parser.add_argument("--output", type=Path, default=Path("boxes.png"))
-    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
     parser.add_argument("--max-num", type=int, default=12, help="tiles the image may become")
     parser.add_argument("--max-new-tokens", type=int, default=128)
     arguments = parser.parse_args()
@@ -84,7 +84,9 @@ def main() -> None:
     model = AutoModel.from_pretrained(arguments.checkpoint, torch_dtype="bfloat16").eval()
     tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint)
     keep_grounding_tokens(tokenizer)
-    pixel_values = load_image(arguments.image, max_num=arguments.max_num, return_tensors="np")
+    pixel_values = load_image(
+        arguments.image, model.config.force_image_size, arguments.max_num, return_tensors="np"
+    )
     question = (
         "<image>\nPlease provide the bounding box coordinate of the region this sentence "
         f"describes: <ref>{arguments.object}</ref>"

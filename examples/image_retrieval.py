@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from internvl_native import InternVisionModel, load_image
+from internvl_native.demo import CHECKPOINT, PICTURES
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
@@ -28,7 +28,7 @@ def embed(
     batches = []
     for begin in range(0, len(images), batch_size):
         tiles = [
-            load_image(image, max_num=1, return_tensors="np")
+            load_image(image, vision_model.config.image_size, max_num=1, return_tensors="np")
             for image in images[begin : begin + batch_size]
         ]
         output = vision_model(np.concatenate(tiles))
@@ -39,9 +39,9 @@ def embed(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("query", nargs="?", type=Path, default=DATA / "images" / "frame0.jpg")
-    parser.add_argument("--folder", type=Path, default=DATA / "images")
-    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("query", nargs="?", type=Path, default=PICTURES / "page.png")
+    parser.add_argument("--folder", type=Path, default=PICTURES)
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
     parser.add_argument("--top", type=int, default=5)
     arguments = parser.parse_args()
 

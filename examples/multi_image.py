@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
+from internvl_native.demo import CHECKPOINT, PICTURES
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
-IMAGES = [DATA / "images" / "land.jpg", DATA / "images" / "port.jpg"]
+IMAGES = [PICTURES / "circle.png", PICTURES / "star.png"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("images", nargs="*", type=Path, default=IMAGES)
-    parser.add_argument("--question", default="What do the images have in common?")
-    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("--question", default="What is in Image-2?")
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
     parser.add_argument("--max-num", type=int, default=6, help="tiles an image may become")
     parser.add_argument("--max-new-tokens", type=int, default=64)
     arguments = parser.parse_args()
@@ -28,7 +28,7 @@ def main() -> None:
     model = AutoModel.from_pretrained(arguments.checkpoint, torch_dtype="bfloat16").eval()
     tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint)
     tiles = [
-        load_image(image, max_num=arguments.max_num, return_tensors="np")
+        load_image(image, model.config.force_image_size, arguments.max_num, return_tensors="np")
         for image in arguments.images
     ]
     # Each <image> stands for the next entry of num_patches_list.

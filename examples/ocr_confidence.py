@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
-
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
+from internvl_native.demo import CHECKPOINT, PICTURES
 
 
 def question_for(fields: Sequence[str]) -> str:
@@ -59,16 +58,18 @@ def read_fields(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("image", nargs="?", type=Path, default=DATA / "images" / "land.jpg")
-    parser.add_argument("--fields", nargs="+", default=["Invoice number", "Date", "Total"])
-    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("image", nargs="?", type=Path, default=PICTURES / "page.png")
+    parser.add_argument("--fields", nargs="+", default=["Room", "Level", "Phone"])
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
     parser.add_argument("--max-num", type=int, default=12, help="tiles the image may become")
     parser.add_argument("--max-new-tokens", type=int, default=256)
     arguments = parser.parse_args()
 
     model = AutoModel.from_pretrained(arguments.checkpoint, torch_dtype="bfloat16").eval()
     tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint)
-    pixel_values = load_image(arguments.image, max_num=arguments.max_num, return_tensors="np")
+    pixel_values = load_image(
+        arguments.image, model.config.force_image_size, arguments.max_num, return_tensors="np"
+    )
     _, output = model.chat(
         tokenizer,
         pixel_values,

@@ -38,8 +38,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from internvl_native import AutoModel, AutoTokenizer, get_conv_template, load_image
+from internvl_native.demo import CHECKPOINT
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 MAX_IMAGE_BYTES = 20 * 2**20
 DEFAULT_MAX_TOKENS = 512
 # Parameters that do not change the answer; others that are unknown are refused.
@@ -547,7 +547,7 @@ def load_service(checkpoint: Any, torch_dtype: str = "bfloat16", **options: Any)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)

@@ -2,8 +2,8 @@
 
 python examples/quick_start.py coffee.jpg --checkpoint OpenGVLab/Mini-InternVL-Chat-2B-V1-5
 
-Without arguments, it takes a photograph and the tiny checkpoint of the tests, whose answers are
-noise; so do the other examples.
+Without arguments, it takes a drawing and the small checkpoint that come with the package; so do the
+other examples.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ import argparse
 from pathlib import Path
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
-
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
+from internvl_native.demo import CHECKPOINT, PICTURES
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("image", nargs="?", type=Path, default=DATA / "images" / "land.jpg")
-    parser.add_argument("--question", default="Please describe the image shortly.")
-    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("image", nargs="?", type=Path, default=PICTURES / "shapes.png")
+    parser.add_argument("--question", default="Please describe the image.")
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
     parser.add_argument("--max-num", type=int, default=12, help="tiles the image may become")
     parser.add_argument("--max-new-tokens", type=int, default=64)
     arguments = parser.parse_args()
 
     model = AutoModel.from_pretrained(arguments.checkpoint, torch_dtype="bfloat16").eval()
     tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint)
-    pixel_values = load_image(arguments.image, max_num=arguments.max_num, return_tensors="np")
+    pixel_values = load_image(
+        arguments.image, model.config.force_image_size, arguments.max_num, return_tensors="np"
+    )
     generation_config = {"max_new_tokens": arguments.max_new_tokens, "do_sample": False}
     print(model.chat(tokenizer, pixel_values, "<image>\n" + arguments.question, generation_config))
 

@@ -11,15 +11,14 @@ model once and computes with its own CPUs.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
 
 from internvl_native import AutoModel, AutoTokenizer, load_image, set_num_threads
+from internvl_native.demo import CHECKPOINT, PICTURES
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 SUFFIXES = ["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"]
 
 
@@ -43,7 +42,9 @@ class Describer:
         answers = [""] * len(batch["path"])
         for row, data in enumerate(batch["bytes"]):
             try:
-                tiles[row] = load_image(data, max_num=self.max_num, return_tensors="np")
+                tiles[row] = load_image(
+                    data, self.model.config.force_image_size, self.max_num, return_tensors="np"
+                )
             except OSError as error:
                 errors[row] = str(error)
         if tiles:
@@ -61,11 +62,11 @@ class Describer:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("folder", nargs="?", default=str(DATA / "images"))
+    parser.add_argument("folder", nargs="?", default=str(PICTURES))
     parser.add_argument("--output", default="answers", help="a folder, or a URL that Ray can write")
     parser.add_argument("--format", choices=["json", "parquet"], default="json")
-    parser.add_argument("--question", default="Please describe the image shortly.")
-    parser.add_argument("--checkpoint", default=str(DATA / "ckpt_layernorm"))
+    parser.add_argument("--question", default="Please describe the image.")
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
     parser.add_argument("--workers", type=int, default=2, help="copies of the model")
     parser.add_argument("--cpus", type=int, default=1, help="of each worker")
     parser.add_argument("--batch-size", type=int, default=4)

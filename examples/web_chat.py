@@ -11,16 +11,15 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from internvl_native import AutoModel, AutoTokenizer, TextIteratorStreamer, load_image
+from internvl_native.demo import CHECKPOINT
 
 REFRESH_SECONDS = 0.05  # a browser that draws every token falls behind, and its buttons with it
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 
 
 class Conversation:
@@ -62,7 +61,7 @@ def build_chat(model: Any, tokenizer: Any, max_num: int, max_new_tokens: int) ->
         question = conversation.question(message["text"], message["files"])
         try:
             tiles = [
-                load_image(image, max_num=max_num, return_tensors="np")
+                load_image(image, model.config.force_image_size, max_num, return_tensors="np")
                 for image in conversation.images
             ]
         except (OSError, ValueError) as error:
@@ -113,7 +112,7 @@ def build_chat(model: Any, tokenizer: Any, max_num: int, max_new_tokens: int) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--checkpoint", default=DATA / "ckpt_layernorm")
+    parser.add_argument("--checkpoint", default=CHECKPOINT)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--max-num", type=int, default=12, help="tiles an image may become")

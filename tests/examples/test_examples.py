@@ -13,9 +13,10 @@ import pytest
 from tests.support.goldens import DATA
 
 from internvl_native import AutoModel, AutoTokenizer, load_image, load_video
+from internvl_native.demo import CHECKPOINT
 
 EXAMPLES = DATA.parents[1] / "examples"
-CHECKPOINT = DATA / "ckpt_layernorm"
+TILE = 112
 IMAGES = DATA / "images"
 SMALL = ("--max-num", 2, "--max-new-tokens", 6)
 
@@ -39,18 +40,34 @@ def tokenizer() -> Any:
 
 
 def tiles(name: str) -> Any:
-    return load_image(IMAGES / name, max_num=2, return_tensors="np")
+    return load_image(IMAGES / name, TILE, max_num=2, return_tensors="np")
 
 
-def test_demo() -> None:
-    output = run_example("demo.py", "--max-new-tokens", 3)
-    assert "RANDOM weights" in output
-    assert (IMAGES / "land.jpg").as_uri() in output
-    assert "2 tokens" in output
+def test_answers() -> None:
+    """Without arguments: about the pictures that come with the package."""
+    description = (
+        "a red circle at the top left, a blue star at the top right, "
+        "a green triangle at the bottom left, a yellow square at the bottom right.\n"
+    )
+    assert run_example("quick_start.py") == description
+    assert run_example("streaming.py") == description
+    assert run_example("multi_turn.py") == (
+        "User:      What shape is blue?\nAssistant: star\n"
+        "User:      Where is it?\nAssistant: top right\n"
+    )
+    assert run_example("multi_image.py") == "a purple star\n"
+
+
+def test_read_fields() -> None:
+    lines = map(json.loads, run_example("ocr_confidence.py").splitlines())
+    values = {line["field"]: (line["value"], line["confidence"]) for line in lines}
+    assert list(values) == ["Room", "Level", "Phone"]
+    assert [value for value, _ in values.values()] == ["4127", "bridge", "9065"]
+    assert all(0.3 < confidence <= 1 for _, confidence in values.values())
 
 
 def test_quick_start(model: Any, tokenizer: Any) -> None:
-    output = run_example("quick_start.py", "--question", "What?", *SMALL)
+    output = run_example("quick_start.py", IMAGES / "land.jpg", "--question", "What?", *SMALL)
     answer = model.chat(tokenizer, tiles("land.jpg"), "<image>\nWhat?", {"max_new_tokens": 6})
     assert output == answer + "\n"
 
@@ -62,7 +79,8 @@ def test_streaming(model: Any, tokenizer: Any) -> None:
 
 
 def test_multi_turn(model: Any, tokenizer: Any) -> None:
-    output = run_example("multi_turn.py", "--questions", "What?", "Why?", *SMALL)
+    image = IMAGES / "land.jpg"
+    output = run_example("multi_turn.py", image, "--questions", "What?", "Why?", *SMALL)
     config = {"max_new_tokens": 6}
     pixel_values = tiles("land.jpg")
     first, history = model.chat(tokenizer, pixel_values, "What?", config, return_history=True)
@@ -72,8 +90,10 @@ def test_multi_turn(model: Any, tokenizer: Any) -> None:
 
 
 def test_multi_image(model: Any, tokenizer: Any) -> None:
-    output = run_example("multi_image.py", "--question", "Which?", *SMALL)
-    images = [tiles("land.jpg"), tiles("port.jpg")]
+    names = ("land.jpg", "port.jpg")
+    files = [IMAGES / name for name in names]
+    output = run_example("multi_image.py", *files, "--question", "Which?", *SMALL)
+    images = [tiles(name) for name in names]
     answer = model.chat(
         tokenizer,
         np.concatenate(images),
@@ -88,7 +108,9 @@ def test_video(model: Any, tokenizer: Any, tmp_path: Path) -> None:
     for i in range(4):
         (tmp_path / f"{i}.jpg").symlink_to(IMAGES / f"frame{i}.jpg")
     output = run_example("video.py", tmp_path, "--num-segments", 3, "--max-new-tokens", 6)
-    pixel_values, num_patches_list = load_video(tmp_path, num_segments=3, max_num=1)
+    pixel_values, num_patches_list = load_video(
+        tmp_path, num_segments=3, max_num=1, input_size=TILE
+    )
     answer = model.chat(
         tokenizer,
         pixel_values,
@@ -118,12 +140,16 @@ def test_folder_to_jsonl(model: Any, tokenizer: Any, tmp_path: Path) -> None:
 
 
 def test_image_retrieval(model: Any, tmp_path: Path) -> None:
+    vision = model.vision_model
     names = ["frame0.jpg", "frame1.jpg", "land.jpg", "tower.jpg"]
     for name in names:
         (tmp_path / name).symlink_to(IMAGES / name)
     output = run_example("image_retrieval.py", IMAGES / names[0], "--folder", tmp_path)
-    pixel_values = [load_image(IMAGES / name, max_num=1, return_tensors="np") for name in names]
-    vectors = model.vision_model(np.concatenate(pixel_values)).last_hidden_state[:, 1:].mean(axis=1)
+    pixel_values = [
+        load_image(IMAGES / name, vision.config.image_size, max_num=1, return_tensors="np")
+        for name in names
+    ]
+    vectors = vision(np.concatenate(pixel_values)).last_hidden_state[:, 1:].mean(axis=1)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     ranking = sorted(zip(vectors @ vectors[0], names), reverse=True)
     assert ranking[0][1] == names[0]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from examples import grounding
-from PIL import Image
-from tests.examples.test_examples import CHECKPOINT, IMAGES, SMALL, run_example
+from PIL import Image, ImageChops
+from tests.examples.test_examples import IMAGES, SMALL, run_example
+from tests.support.goldens import DATA
 
 from internvl_native import AutoTokenizer
+from internvl_native.demo import CHECKPOINT, PICTURES
 
 
 @pytest.mark.parametrize(
@@ -74,8 +78,24 @@ def test_grounding_tokens_are_kept(answer_ids: tuple[Any, list[int]]) -> None:
     assert [box.label for box in grounding.parse_boxes(text)] == ["the cup"]
 
 
-def test_grounding_runs(tmp_path: Path) -> None:
+def test_a_box_is_drawn(tmp_path: Path) -> None:
+    """Around the blue star, which is at the top right."""
     output = tmp_path / "boxes.png"
-    assert run_example("grounding.py", "--output", output, *SMALL)
-    with Image.open(output) as drawn, Image.open(IMAGES / "land.jpg") as original:
-        assert drawn.tobytes() == original.convert("RGB").tobytes()  # noise holds no boxes
+    printed = run_example("grounding.py", "--output", output)
+    label, numbers = printed.splitlines()[-1].split(": ")
+    left, top, right, bottom = json.loads(numbers)
+    assert label == "blue star"
+    with Image.open(output) as drawn, Image.open(PICTURES / "shapes.png") as original:
+        assert original.width / 2 <= left < right <= original.width
+        assert 0 <= top < bottom <= original.height / 2
+        different = ImageChops.difference(drawn, original.convert("RGB")).getbbox()
+    assert different is not None
+    assert np.abs(np.array(different) - (left, top, right, bottom)).max() < 20
+
+
+def test_noise_holds_no_boxes(tmp_path: Path) -> None:
+    output, image = tmp_path / "boxes.png", IMAGES / "land.jpg"
+    noise = ("--checkpoint", DATA / "ckpt_layernorm")
+    assert run_example("grounding.py", image, "--output", output, *noise, *SMALL)
+    with Image.open(output) as drawn, Image.open(image) as original:
+        assert drawn.tobytes() == original.convert("RGB").tobytes()

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from examples import ocr_confidence
-from tests.examples.test_examples import CHECKPOINT, IMAGES, SMALL, run_example
+from tests.examples.test_examples import IMAGES, SMALL, TILE, run_example
+from tests.support.goldens import DATA
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
+from internvl_native.demo import CHECKPOINT
 
 FIELDS = ["Date", "Total", "VAT"]
 
@@ -62,7 +64,7 @@ def test_a_models_confidence(tokenizer: Any) -> None:
     def next_token(batch_id: int, input_ids: Any) -> list[int]:
         return [forced[len(input_ids) - 1]]
 
-    pixel_values = load_image(IMAGES / "land.jpg", max_num=1, return_tensors="np")
+    pixel_values = load_image(IMAGES / "land.jpg", TILE, max_num=1, return_tensors="np")
     question = ocr_confidence.question_for(FIELDS)
     config = {"max_new_tokens": len(forced), "prefix_allowed_tokens_fn": next_token}
     text, output = model.chat(tokenizer, pixel_values, question, config, return_output=True)
@@ -76,13 +78,17 @@ def test_a_models_confidence(tokenizer: Any) -> None:
     chosen = table[np.arange(len(forced)), forced]
     ends = np.cumsum([len(part) for part in answer])
     for result, part in zip(results, (1, 3)):
-        confidence = np.exp(chosen[ends[part - 1] : ends[part]].sum())
+        value = [
+            i for i in range(ends[part - 1], ends[part]) if tokenizer.decode(forced[i]).strip()
+        ]
+        confidence = np.exp(chosen[value].sum())
         assert result["confidence"] == pytest.approx(confidence, rel=1e-4)
 
 
 def test_noise_holds_no_fields() -> None:
-    lines = run_example("ocr_confidence.py", "--fields", "Date", "Total", *SMALL).splitlines()
+    noise = ("--checkpoint", DATA / "ckpt_layernorm")
+    output = run_example("ocr_confidence.py", "--fields", "Date", "Total", *noise, *SMALL)
     nothing = {"value": None, "confidence": None}
-    assert list(map(json.loads, lines)) == [
+    assert list(map(json.loads, output.splitlines())) == [
         {"field": field, **nothing} for field in ("Date", "Total")
     ]

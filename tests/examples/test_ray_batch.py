@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.examples.test_examples import CHECKPOINT, EXAMPLES, IMAGES, SMALL
+from tests.examples.test_examples import EXAMPLES, IMAGES, SMALL, TILE
 from tests.support.extras import optional
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
+from internvl_native.demo import CHECKPOINT
 
 cluster_utils = optional("ray.cluster_utils", "ray")
 parquet = optional("pyarrow.parquet", "ray")
@@ -38,7 +39,7 @@ def expected() -> dict[str, str]:
     tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT)
     answers = {}
     for name in NAMES:
-        pixel_values = load_image(IMAGES / name, max_num=2, return_tensors="np")
+        pixel_values = load_image(IMAGES / name, TILE, max_num=2, return_tensors="np")
         config = {"max_new_tokens": 6}
         answers[name] = model.chat(tokenizer, pixel_values, "<image>\nWhat?", config)
     return answers

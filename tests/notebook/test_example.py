@@ -11,6 +11,7 @@ from tests.support.extras import optional
 from tests.support.goldens import DATA
 
 from internvl_native import AutoModel, AutoTokenizer, load_image
+from internvl_native.demo import CHECKPOINT, PICTURES
 
 nbformat = optional("nbformat", "test-extras")
 nbclient = optional("nbclient", "test-extras")
@@ -50,28 +51,27 @@ def cells(notebook: Any) -> list[Any]:
 
 
 def test_answers_equal_the_apis(cells: list[Any]) -> None:
-    model = AutoModel.from_pretrained(DATA / "ckpt_layernorm", torch_dtype="bfloat16")
-    tokenizer = AutoTokenizer.from_pretrained(DATA / "ckpt_layernorm")
-    names = ("land.jpg", "port.jpg")
-    images = [load_image(DATA / "images" / n, max_num=6, return_tensors="np") for n in names]
-    config = {"max_new_tokens": 24}
-    first, history = model.chat(
-        tokenizer, images[0], "What is on the table?", config, return_history=True
+    model = AutoModel.from_pretrained(CHECKPOINT, torch_dtype="bfloat16")
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT)
+    config = {"max_new_tokens": 64}
+    page, circle, star, shapes = (
+        load_image(PICTURES / f"{name}.png", 112, return_tensors="np")
+        for name in ("page", "circle", "star", "shapes")
     )
-    follow_up = model.chat(tokenizer, images[0], "What colour is it?", config, history=history)
+    first, history = model.chat(tokenizer, page, "What is the Room?", config, return_history=True)
+    follow_up = model.chat(tokenizer, page, "What is the Level?", config, history=history)
     comparison = model.chat(
         tokenizer,
-        np.concatenate(images),
-        "Image-1: <image>\nImage-2: <image>\nWhat do the images have in common?",
+        np.concatenate([circle, star]),
+        "Image-1: <image>\nImage-2: <image>\nWhat is in Image-2?",
         config,
-        num_patches_list=[len(image) for image in images],
+        num_patches_list=[len(circle), len(star)],
     )
-    streamed = model.chat(tokenizer, images[0], "Describe the image.", config)
+    streamed = model.chat(tokenizer, shapes, "请描述这张图片。", config)
     *answers, logprobs = json.loads(cells[-1].outputs[0].text)
     assert answers == [first, follow_up, comparison, streamed]
-    _, output = model.chat(
-        tokenizer, images[0], "What is on the table?", config, return_output=True
-    )
+    assert answers[:3] == ["4127", "bridge", "a purple star"]
+    _, output = model.chat(tokenizer, page, "What is the Phone?", config, return_output=True)
     assert logprobs == output.logprobs.tolist()
 
 

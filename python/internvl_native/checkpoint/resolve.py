@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from internvl_native import demo
 from internvl_native._core import CheckpointError
 from internvl_native.json_file import read_json_object
 
@@ -31,7 +32,8 @@ def resolve_checkpoint(
 ) -> Path:
     """The folder of a checkpoint: `name_or_path` itself, or the snapshot of a hub name.
 
-    A name such as "OpenGVLab/InternVL-Chat-V1-5" is looked up in the local Hugging Face cache
+    "internvl-native/demo" is the checkpoint that comes with the package. Another name such as
+    "OpenGVLab/InternVL-Chat-V1-5" is looked up in the local Hugging Face cache
     (`cache_dir`, or where HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, TRANSFORMERS_CACHE, HF_HOME say)
     and else downloaded by `huggingface_hub`, when that is installed and neither
     `local_files_only` nor HF_HUB_OFFLINE forbids it. `revision` is a branch, tag or commit;
@@ -49,6 +51,8 @@ def resolve_checkpoint(
         return path
     if path.is_file():
         raise CheckpointError(f"{name}: expected the folder of a checkpoint, got a file")
+    if name == demo.CHECKPOINT:
+        return demo.CHECKPOINT_FOLDER
     if not isinstance(name_or_path, str) or not _is_hub_name(name):
         raise CheckpointError(f"{name!r}: expected the folder of a checkpoint, got no such folder")
     revision = revision or "main"

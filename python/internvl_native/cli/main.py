@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "run a Python program that uses transformers, unedited, on native models",
     "tiles": "show the tiles that an image is cut into",
     "bench": "measure the speed of a checkpoint on this machine",
+    "demo": "see a small model that comes with the package answer questions about drawings",
 }
 
 FAILURE = 1
