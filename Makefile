@@ -40,9 +40,11 @@ lint: $(VENV)/.installed
 format: $(VENV)/.tools
 	.ci/lint $(BIN) --fix
 
-# The same tests on a build with the address and undefined-behaviour sanitizers.
+# The same tests on a build with the address and undefined-behaviour sanitizers, but for those that
+# start programs, which run the same engine.
 sanitize: $(SANITIZED)/.installed
-	.ci/sanitized $(BIN)/python $(SANITIZED)/site -m pytest $(TESTS)
+	.ci/sanitized $(BIN)/python $(SANITIZED)/site -m pytest \
+	    $(or $(TESTS),$(addprefix --ignore=tests/,benchmarks cli docs examples notebook programs))
 
 # Random files, texts and arguments on the same build, for SECONDS in all, from SEED.
 fuzz: $(SANITIZED)/.installed
