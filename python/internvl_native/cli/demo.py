@@ -11,7 +11,7 @@ from internvl_native.demo import CHECKPOINT, PICTURES, questions
 
 EXAMPLES = f"""\
 examples:
-  internvl-native demo
+  internvl-native demo --dtype float32
   internvl-native chat {CHECKPOINT} --image drawing.png "What does the text say?"
 
 The model is small and knows drawings and documents like those shown, not photographs.
