@@ -31,9 +31,9 @@ def main() -> None:
     _, url, _ = chat.launch(prevent_thread_lock=True, quiet=True)
     with open_browser() as browser:
         page = ChatPage(browser, url, width=900, height=1060)
-        page.ask("What is the title?", [PICTURES / "page.png"])
+        page.ask("What is the Room?", [PICTURES / "page.png"])
         page.wait_for_answers(1)
-        page.ask("What is the Level?")
+        page.ask("What is the Name?")
         page.wait_for_answers(2)
         page.page.screenshot(path=arguments.output, animations="disabled")
     chat.close(verbose=False)
