@@ -53,14 +53,14 @@ class Record:
             for part in self.samples[0]
         }
 
-    @property
-    def fraction(self) -> float | None:
-        """The median of floor / seconds, the floor at the ceilings beside each run."""
+    def fraction(self, peak: float) -> float | None:
+        """The median of floor / seconds, the floor at the peak and at the bandwidth beside each
+        run, which moves."""
         if not self.phases:
             return None
         return statistics.median(
             sum(phase.floor(peak, stream) for phase in self.phases) / seconds
-            for seconds, peak, stream in zip(self.all_seconds, self.peaks, self.streams)
+            for seconds, stream in zip(self.all_seconds, self.streams)
         )
 
     def times(self, other: Record) -> float:
@@ -92,6 +92,12 @@ class Results:
         """The records of a stage by engine."""
         key = (name, dtype, threads)
         return {r.engine: r for r in self.records if (r.stage, r.dtype, r.threads) == key}
+
+    def peak(self, dtype: str, threads: int) -> float:
+        """The most operations a second that were reached beside any run: where it was less,
+        another program had the CPU. 0 if none was measured."""
+        found = [r.peaks for r in self.records if (r.dtype, r.threads) == (dtype, threads)]
+        return max((peak for peaks in found for peak in peaks), default=0)
 
     def replace(self, records: Sequence[Record]) -> None:
         """Puts the records of one stage in place of earlier ones of their engines."""

@@ -7,7 +7,6 @@ is what the machine reached beside the runs. Needs matplotlib (the extra [bench]
 from __future__ import annotations
 
 import argparse
-import statistics
 from pathlib import Path
 
 import matplotlib
@@ -33,8 +32,8 @@ def draw(results: Results, path: Path, dtype: str, threads: int) -> None:
     own = [r for r in records if r.engine == NATIVE]
     if not own:
         raise ValueError(f"no stage with a floor was measured in {dtype} with {threads} threads")
-    peak = statistics.median(peak for r in own for peak in r.peaks)
-    stream = statistics.median(stream for r in own for stream in r.streams)
+    peak = results.peak(dtype, threads)
+    stream = max(stream for r in own for stream in r.streams)
     figure, axes = pyplot.subplots(figsize=(9, 6))
     positions = [intensity(r) for r in own]
     across = np.geomspace(min(positions) / 2, max(max(positions), peak / stream) * 2, 200)

@@ -18,12 +18,12 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e3:#.3g} ms".replace(". ", " ")
 
 
-def reached(record: Record) -> str:
+def reached(record: Record, peak: float) -> str:
     """The rate that the floor of a stage of one phase is set by."""
     if len(record.phases) != 1 or not record.peaks:
         return ""
     (phase,) = record.phases
-    if phase.flops / record.peaks[0] > phase.bytes / record.streams[0]:
+    if phase.flops / peak > phase.bytes / record.streams[0]:
         return f"{phase.flops / record.seconds / 1e9:.0f} GFLOP/s"
     return f"{phase.bytes / record.seconds / 1e9:.1f} GB/s"
 
@@ -36,6 +36,7 @@ def table(results: Results, dtype: str, threads: int) -> str:
     """The rows of one pass, and a column for each peer that was measured in it."""
     rows = [(stage, results.stage(stage.name, dtype, threads)) for stage in STAGES]
     rows = [(stage, records) for stage, records in rows if NATIVE in records]
+    peak = results.peak(dtype, threads)
     peers = [name for name in PEERS if any(name in records for _, records in rows)]
     lines = [
         _line(["stage", NATIVE, "reached", "of the floor", *peers]),
@@ -43,7 +44,12 @@ def table(results: Results, dtype: str, threads: int) -> str:
     ]
     for stage, records in rows:
         own = records[NATIVE]
-        cells = [stage.title, duration(own.seconds), reached(own), percent(own.fraction)]
+        cells = [
+            stage.title,
+            duration(own.seconds),
+            reached(own, peak),
+            percent(own.fraction(peak)),
+        ]
         for name in peers:
             peer = records.get(name)
             cells.append(f"{duration(peer.seconds)} ({own.times(peer):.2g} x)" if peer else "")
@@ -56,15 +62,15 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def ceilings(results: Results, dtype: str, threads: int) -> str:
-    """The medians, and how far they moved."""
+    """The peak, the median of the bandwidth, and how far they moved."""
     own = [r for r in results.records if (r.engine, r.dtype, r.threads) == (NATIVE, dtype, threads)]
     peaks = sorted(peak / 1e9 for r in own for peak in r.peaks)
     streams = sorted(stream / 1e9 for r in own for stream in r.streams)
     if not peaks:
         return ""
-    middle = len(peaks) // 2
+    middle = len(streams) // 2
     return (
-        f" Ceilings: {peaks[middle]:.0f} GFLOP/s ({peaks[0]:.0f} to {peaks[-1]:.0f}), "
+        f" Ceilings: {peaks[-1]:.0f} GFLOP/s (down to {peaks[0]:.0f} beside other programs), "
         f"{streams[middle]:.1f} GB/s ({streams[0]:.1f} to {streams[-1]:.1f})."
     )
 

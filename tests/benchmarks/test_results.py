@@ -39,22 +39,28 @@ def results() -> Results:
 
 def test_fraction_is_the_floor_over_the_time(results: Results) -> None:
     assert results.records[0].seconds == 1.25
-    assert results.records[0].fraction == pytest.approx(0.8)
-    assert results.records[2].fraction == pytest.approx(0.5)
-    assert results.records[3].fraction is None
+    assert results.records[0].fraction(PEAK) == pytest.approx(0.8)
+    assert results.records[2].fraction(PEAK) == pytest.approx(0.5)
+    assert results.records[3].fraction(PEAK) is None
 
 
 def test_fraction_of_several_phases_adds_their_floors() -> None:
     phases = [Phase(100e9, 1e9), Phase(1e9, 10e9)]  # a second each: arithmetic, then reading
-    assert record(NATIVE, [4.0], phases).fraction == pytest.approx(0.5)
+    assert record(NATIVE, [4.0], phases).fraction(PEAK) == pytest.approx(0.5)
 
 
-def test_fraction_follows_the_ceilings_beside_each_run() -> None:
+def test_the_peak_is_the_most_that_was_reached(results: Results) -> None:
+    results.records[1].peaks[2] = 2 * PEAK
+    assert results.peak("bfloat16", 2) == 2 * PEAK
+    assert results.peak("bfloat16", 1) == 0
+
+
+def test_fraction_follows_the_bandwidth_beside_each_run() -> None:
     moving = Record(
         "decode-320", NATIVE, "bfloat16", 1, [Phase(0, 10e9)],
         [{"seconds": 1.0}, {"seconds": 2.0}, {"seconds": 2.0}], [PEAK] * 3, [10e9, 5e9, 5e9],
     )  # fmt: skip
-    assert moving.fraction == pytest.approx(1.0)
+    assert moving.fraction(PEAK) == pytest.approx(1.0)
 
 
 def test_ratio_is_the_median_of_the_rounds(results: Results) -> None:
