@@ -38,11 +38,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
   const Size size = announced_size(file);
   if (std::int64_t{size.width} * size.height > kMaxPixels) return 0;
   try {
-    const internvl::RgbImage image =
-        internvl::decode_jpeg({file.data(), file.size(), size.width, size.height});
+    internvl::JpegDecoder decoder({file.data(), file.size(), size.width, size.height});
+    internvl::RgbImage image(size.width, size.height);
     std::vector<std::uint8_t> tiles(std::size_t(grid.tiles()) * grid.tile_size * grid.tile_size *
                                     3);
-    internvl::cut_tiles(image.view(), grid, tiles.data());
+    const auto decode = [&](internvl::RowProgress& progress) { decoder.decode(image, progress); };
+    internvl::cut_tiles(image.view(), decode, grid, tiles.data());
   } catch (const internvl::ImageError&) {
   }
   return 0;

@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
   pixels.resize(std::size_t(width) * height * 3);
   const internvl::Normalization norm{{0.5f, 0.0f, 1.0f}, {0.5f, 1.0f, 2.0f}};
   std::vector<float> values(std::size_t(grid.tiles()) * 3 * grid.tile_size * grid.tile_size);
-  internvl::cut_pixel_values({pixels.data(), width, height}, grid, norm, values.data());
+  const auto produce = [&](internvl::RowProgress& progress) { progress.reach(height); };
+  internvl::cut_pixel_values({pixels.data(), width, height}, produce, grid, norm, values.data());
   for (const float value : values)
     if (!(value >= -1.0f && value <= 1.0f)) __builtin_trap();
   return 0;
