@@ -54,7 +54,8 @@ class Pool {
 
   ~Pool() { stop(); }
 
-  void run(std::int64_t tasks, const std::function<void(std::int64_t, int)>& body) {
+  void run(std::int64_t tasks, const std::function<void(std::int64_t, int)>& body,
+           const std::function<void()>& first) {
     tasks_ = tasks;
     body_ = &body;
     error_ = nullptr;
@@ -65,7 +66,7 @@ class Pool {
       generation_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
-    take_tasks(0);
+    take_tasks(0, first);
     for (int spin = 0; running_.load(std::memory_order_acquire) != 0; ++spin) {
       if (spin < kSpins) {
         pause();
@@ -106,8 +107,9 @@ class Pool {
     }
   }
 
-  void take_tasks(int thread) {
+  void take_tasks(int thread, const std::function<void()>& first = {}) {
     try {
+      if (first) first();
       while (true) {
         const std::int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
         if (task >= tasks_) return;
@@ -196,9 +198,11 @@ void set_num_threads(int count) {
 }
 
 void parallel_for(std::int64_t tasks,
-                  const std::function<void(std::int64_t task, int thread)>& body) {
+                  const std::function<void(std::int64_t task, int thread)>& body,
+                  const std::function<void()>& first) {
   if (tasks <= 0) return;
   if (tasks == 1 || inside_region) {
+    if (first) first();
     for (std::int64_t task = 0; task < tasks; ++task) body(task, 0);
     return;
   }
@@ -209,11 +213,12 @@ void parallel_for(std::int64_t tasks,
     ~Inside() { inside_region = false; }
   } inside;
   if (count == 1) {
+    if (first) first();
     for (std::int64_t task = 0; task < tasks; ++task) body(task, 0);
     return;
   }
   if (state->pool == nullptr) state->pool = new Pool(count);
-  state->pool->run(tasks, body);
+  state->pool->run(tasks, body, first);
 }
 
 }  // namespace internvl

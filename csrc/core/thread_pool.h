@@ -16,11 +16,13 @@ void set_num_threads(int count);
 
 /// Calls body(task, thread) for every task in [0, tasks), each exactly once, on up to
 /// num_threads() threads; thread < num_threads() identifies scratch memory. Tasks are handed out
-/// in ascending order. The first exception thrown by a task is rethrown after all threads have
-/// stopped. Regions of several caller threads run one after another; a region inside a region
-/// runs on its caller alone. The pool is rebuilt in the child after a fork. Throws
-/// std::runtime_error (RuntimeError) if its threads cannot be started.
+/// in ascending order; the caller runs `first` before its own, when the others have begun. The
+/// first exception thrown by a task is rethrown after all threads have stopped. Regions of several
+/// caller threads run one after another; a region inside a region runs on its caller alone. The
+/// pool is rebuilt in the child after a fork. Throws std::runtime_error (RuntimeError) if its
+/// threads cannot be started.
 void parallel_for(std::int64_t tasks,
-                  const std::function<void(std::int64_t task, int thread)>& body);
+                  const std::function<void(std::int64_t task, int thread)>& body,
+                  const std::function<void()>& first = {});
 
 }  // namespace internvl

@@ -147,13 +147,11 @@ void resize(const std::vector<Resizing>& all, const RowProducer& produce) {
   std::stable_sort(tasks.begin(), tasks.end(),
                    [](const Task& a, const Task& b) { return a.needed < b.needed; });
   RowProgress progress;
-  // Tasks are handed out in ascending order: the producer runs before anything waits for it.
-  parallel_for(tasks.size() + 1, [&](std::int64_t number, int) {
-    if (number > 0) {
-      const Task& task = tasks[number - 1];
-      if (progress.wait(task.needed)) task.resizing->run(task.begin, task.end);
-      return;
-    }
+  const auto run = [&](std::int64_t number, int) {
+    const Task& task = tasks[number];
+    if (progress.wait(task.needed)) task.resizing->run(task.begin, task.end);
+  };
+  parallel_for(tasks.size(), run, [&] {
     try {
       produce(progress);
     } catch (...) {
