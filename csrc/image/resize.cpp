@@ -128,6 +128,7 @@ void resize(const std::vector<Resizing>& all, const RowProducer& produce) {
   // Neighbouring rows share inputs, which every task filters for itself: not too few at once.
   constexpr int kLeastRows = 16;
   constexpr int kMostRows = 64;
+  constexpr std::int64_t kMostBytes = 1 << 22;
   struct Task {
     const Resizing* resizing;
     int begin;
@@ -139,8 +140,9 @@ void resize(const std::vector<Resizing>& all, const RowProducer& produce) {
   const int rows = std::clamp(total / (4 * num_threads()), kLeastRows, kMostRows);
   std::vector<Task> tasks;
   for (const Resizing& resizing : all) {
-    for (int begin = 0; begin < resizing.height(); begin += rows) {
-      const int end = std::min(begin + rows, resizing.height());
+    const int step = std::clamp<std::int64_t>(kMostBytes / resizing.row_bytes(), 1, rows);
+    for (int begin = 0; begin < resizing.height(); begin += step) {
+      const int end = std::min(begin + step, resizing.height());
       tasks.push_back({&resizing, begin, end, resizing.rows_needed(end)});
     }
   }

@@ -37,6 +37,7 @@ class Resizing {
   Resizing(const RgbView& image, int width, int height, RowSink sink);
 
   int height() const { return height_; }
+  std::int64_t row_bytes() const { return std::int64_t{width_} * 3; }
   /// The first rows of the image that rows below `end` are made of.
   int rows_needed(int end) const;
   /// Makes rows [begin, end) of the result.
