@@ -54,6 +54,12 @@ struct Norm {
   Buffer bias;  ///< empty for RMS
 };
 
+/// The norm of rows that an operation has just changed; without `norm` there is none.
+struct NextNorm {
+  Tensor out;
+  const Norm* norm = nullptr;
+};
+
 /// Where the keys and values of one sequence are: pages of kKvPageTokens tokens. A page holds all
 /// layers and heads; inside it the backend chooses the layout.
 constexpr std::int64_t kKvPageTokens = 128;
@@ -163,6 +169,9 @@ class Backend {
   /// out = norm(x) over all columns of x; `x` float32 or the activation dtype; `out` may be `x`.
   virtual void norm(Tensor out, Tensor x, const Norm& norm) const = 0;
 
+  /// q = q_norm(q), k = k_norm(k), each over all heads together; both of one shape and dtype.
+  virtual void qk_norm(Tensor q, Tensor k, const Norm& q_norm, const Norm& k_norm) const = 0;
+
   /// out = activation(x W^T + b); x has the activation dtype.
   virtual void linear(Tensor out, Tensor x, const Linear& linear,
                       Activation activation = Activation::kNone) const = 0;
@@ -171,10 +180,10 @@ class Backend {
   virtual void linear_gated(Tensor out, Tensor x, const Linear& linear,
                             Activation activation) const = 0;
 
-  /// residual += scale * (x W^T + b); `residual` is float32, scale is (1, out_features) float32 or
-  /// has no data.
-  virtual void linear_add(Tensor residual, Tensor x, const Linear& linear,
-                          Tensor scale = {}) const = 0;
+  /// residual += scale * (x W^T + b), then next.out = next.norm(residual); `residual` is float32,
+  /// scale is (1, out_features) float32 or has no data; next.out may be x.
+  virtual void linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale = {},
+                          const NextNorm& next = {}) const = 0;
 
   /// Full attention inside each group of `tokens` rows. qkv(r) = [q | k | v], each heads *
   /// head_dim; out is (rows, heads * head_dim) in the activation dtype.
@@ -188,6 +197,10 @@ class Backend {
   /// i and j exchanged on the output side.
   virtual void pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
                              bool transposed) const = 0;
+
+  /// out = norm(pixel_shuffle(x)); x is float32.
+  virtual void pixel_shuffle_norm(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
+                                  bool transposed, const Norm& norm) const = 0;
 
   // ---- keys and values
 

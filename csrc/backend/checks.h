@@ -32,6 +32,12 @@ inline void check_vision_embed(const Tensor& hidden, const Tensor& patches,
   check_float32("vision_embed: position", position);
 }
 
+inline void check_qk_norm(const Tensor& q, const Tensor& k) {
+  check(q.rows == k.rows && q.cols == k.cols && q.dtype == k.dtype,
+        "qk_norm: expected q and k of one shape and dtype, got (", q.rows, ", ", q.cols, ") ",
+        name_of(q.dtype), " and (", k.rows, ", ", k.cols, ") ", name_of(k.dtype));
+}
+
 inline void check_pixel_shuffle(const Tensor& out, const Tensor& x, std::int64_t side,
                                 std::int64_t factor) {
   check(factor >= 1 && side >= 1 && side % factor == 0, "pixel_shuffle: expected a side that ",

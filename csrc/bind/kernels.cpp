@@ -144,6 +144,18 @@ FloatArray linear_add(const KernelBackend& self, const FloatArray& residual, con
   return out.array();
 }
 
+py::tuple linear_add_norm(const KernelBackend& self, const FloatArray& residual,
+                          const FloatArray& x, const Linear& weight,
+                          const std::optional<FloatArray>& scale, const Norm& norm,
+                          const std::string& out_dtype) {
+  const PaddedMatrix input(self, x, self->activation_dtype(weight.dtype));
+  const PaddedMatrix sum(self, residual, DType::kFloat32);
+  const PaddedMatrix out(self, parse_dtype(out_dtype), sum.tensor().rows, sum.tensor().cols);
+  const Matrix factors = scale ? to_backend(*self.backend, row_of(*scale)) : Matrix();
+  self->linear_add(sum, input, weight, factors, {out, &norm});
+  return py::make_tuple(sum.array(), out.array());
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& module) {
@@ -154,6 +166,7 @@ void bind_kernels(py::module_& module) {
       .def_property_readonly("dtype", [](const Linear& self) { return name_of(self.dtype); })
       .def_property_readonly("weight_bytes",
                              [](const Linear& self) { return self.weight.bytes(); });
+  py::class_<Norm>(kernels, "Norm");
   py::class_<KernelBackend> backend(kernels, "Backend");
   backend
       .def(py::init([](std::shared_ptr<Backend> on, std::int64_t padding) {
@@ -176,7 +189,9 @@ void bind_kernels(py::module_& module) {
       .def("linear_gated", &linear_gated, py::arg("x"), py::arg("weight"),
            py::arg("activation") = "silu", py::arg("out_dtype") = "float32")
       .def("linear_add", &linear_add, py::arg("residual"), py::arg("x"), py::arg("weight"),
-           py::arg("scale") = std::nullopt);
+           py::arg("scale") = std::nullopt)
+      .def("linear_add_norm", &linear_add_norm, py::arg("residual"), py::arg("x"),
+           py::arg("weight"), py::arg("scale"), py::arg("norm"), py::arg("out_dtype") = "float32");
   bind_row_kernels(backend);
   bind_attention_kernels(kernels, backend);
   bind_measurements(kernels, backend);

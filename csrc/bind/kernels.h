@@ -45,6 +45,10 @@ class PaddedMatrix {
   Tensor tensor_;
 };
 
+/// A norm of kind "rms" or "layer"; `bias` may be empty.
+Norm prepare_norm(const KernelBackend& self, const std::string& kind, float eps,
+                  const FloatArray& weight, const FloatArray& bias);
+
 // One function a topic; bind_kernels calls them all.
 void bind_row_kernels(pybind11::class_<KernelBackend>& backend);
 void bind_attention_kernels(pybind11::module_& kernels, pybind11::class_<KernelBackend>& backend);

@@ -64,9 +64,7 @@ std::vector<std::int32_t> argmax(const KernelBackend& self, const FloatArray& x)
 FloatArray norm(const KernelBackend& self, const FloatArray& x, const std::string& kind, float eps,
                 const FloatArray& weight, const FloatArray& bias, const std::string& dtype,
                 const std::string& out_dtype, bool in_place) {
-  check(kind == "rms" || kind == "layer", "kind: expected 'rms' or 'layer', got '", kind, "'");
-  const Norm parameters{kind == "rms" ? Norm::Kind::kRms : Norm::Kind::kLayer, eps,
-                        vector_of(self, weight), vector_of(self, bias)};
+  const Norm parameters = prepare_norm(self, kind, eps, weight, bias);
   const PaddedMatrix input(self, x, parse_dtype(dtype));
   if (in_place) {
     self->norm(input, input, parameters);
@@ -77,18 +75,47 @@ FloatArray norm(const KernelBackend& self, const FloatArray& x, const std::strin
   return out.array();
 }
 
+/// What a pixel shuffle of `x` writes to.
+PaddedMatrix shuffled(const KernelBackend& self, const Tensor& x, std::int64_t side,
+                      std::int64_t factor, const std::string& out_dtype) {
+  const std::int64_t rows = x.rows / (side * side + 1) * (side / factor) * (side / factor);
+  return {self, parse_dtype(out_dtype), rows, x.cols * factor * factor};
+}
+
 FloatArray pixel_shuffle(const KernelBackend& self, const FloatArray& x, std::int64_t side,
                          std::int64_t factor, bool transposed, const std::string& dtype,
                          const std::string& out_dtype) {
   const PaddedMatrix input(self, x, parse_dtype(dtype));
-  const std::int64_t rows =
-      input.tensor().rows / (side * side + 1) * (side / factor) * (side / factor);
-  const PaddedMatrix out(self, parse_dtype(out_dtype), rows, input.tensor().cols * factor * factor);
+  const PaddedMatrix out = shuffled(self, input, side, factor, out_dtype);
   self->pixel_shuffle(out, input, side, factor, transposed);
   return out.array();
 }
 
+py::tuple qk_norm(const KernelBackend& self, const FloatArray& q, const FloatArray& k,
+                  const Norm& q_norm, const Norm& k_norm, const std::string& dtype) {
+  const PaddedMatrix queries(self, q, parse_dtype(dtype));
+  const PaddedMatrix keys(self, k, parse_dtype(dtype));
+  self->qk_norm(queries, keys, q_norm, k_norm);
+  return py::make_tuple(queries.array(), keys.array());
+}
+
+FloatArray pixel_shuffle_norm(const KernelBackend& self, const FloatArray& x, std::int64_t side,
+                              std::int64_t factor, bool transposed, const Norm& norm,
+                              const std::string& out_dtype) {
+  const PaddedMatrix input(self, x, DType::kFloat32);
+  const PaddedMatrix out = shuffled(self, input, side, factor, out_dtype);
+  self->pixel_shuffle_norm(out, input, side, factor, transposed, norm);
+  return out.array();
+}
+
 }  // namespace
+
+Norm prepare_norm(const KernelBackend& self, const std::string& kind, float eps,
+                  const FloatArray& weight, const FloatArray& bias) {
+  check(kind == "rms" || kind == "layer", "kind: expected 'rms' or 'layer', got '", kind, "'");
+  return {kind == "rms" ? Norm::Kind::kRms : Norm::Kind::kLayer, eps, vector_of(self, weight),
+          vector_of(self, bias)};
+}
 
 void bind_row_kernels(py::class_<KernelBackend>& backend) {
   backend
@@ -105,7 +132,14 @@ void bind_row_kernels(py::class_<KernelBackend>& backend) {
            py::arg("bias") = FloatArray(0), py::arg("dtype") = "float32",
            py::arg("out_dtype") = "float32", py::arg("in_place") = false)
       .def("pixel_shuffle", &pixel_shuffle, py::arg("x"), py::arg("side"), py::arg("factor"),
-           py::arg("transposed"), py::arg("dtype") = "float32", py::arg("out_dtype") = "float32");
+           py::arg("transposed"), py::arg("dtype") = "float32", py::arg("out_dtype") = "float32")
+      .def("prepare_norm", &prepare_norm, py::arg("kind"), py::arg("eps"), py::arg("weight"),
+           py::arg("bias") = FloatArray(0))
+      .def("qk_norm", &qk_norm, py::arg("q"), py::arg("k"), py::arg("q_norm"), py::arg("k_norm"),
+           py::arg("dtype") = "float32")
+      .def("pixel_shuffle_norm", &pixel_shuffle_norm, py::arg("x"), py::arg("side"),
+           py::arg("factor"), py::arg("transposed"), py::arg("norm"),
+           py::arg("out_dtype") = "float32");
 }
 
 }  // namespace internvl::bind

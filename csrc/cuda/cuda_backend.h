@@ -16,6 +16,12 @@ namespace internvl::cuda {
 /// cuBLASLt's, and for prompts.
 constexpr std::int64_t kFewRows = 8;
 
+/// What the kernels read of a norm.
+inline NormWeights weights_of(const Norm& norm) {
+  const float* bias = norm.bias.bytes() == 0 ? nullptr : norm.bias.as<float>();
+  return {norm.weight.as<float>(), bias, norm.eps, norm.kind == Norm::Kind::kLayer};
+}
+
 class CudaBackend final : public Backend {
  public:
   /// Weights and activations may take `budget` bytes together; 0 for all that the GPU has.
@@ -39,7 +45,8 @@ class CudaBackend final : public Backend {
   void linear(Tensor out, Tensor x, const Linear& linear, Activation activation) const override;
   void linear_gated(Tensor out, Tensor x, const Linear& linear,
                     Activation activation) const override;
-  void linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale) const override;
+  void linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale,
+                  const NextNorm& next) const override;
 
   // cuda_rows.cpp
   void copy(Tensor out, Tensor x) const override;
@@ -50,8 +57,11 @@ class CudaBackend final : public Backend {
   void gather_rows(Tensor out, Tensor table, const std::vector<std::int32_t>& rows) const override;
   std::vector<std::int32_t> argmax(Tensor x) const override;
   void norm(Tensor out, Tensor x, const Norm& norm) const override;
+  void qk_norm(Tensor q, Tensor k, const Norm& q_norm, const Norm& k_norm) const override;
   void pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
                      bool transposed) const override;
+  void pixel_shuffle_norm(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
+                          bool transposed, const Norm& norm) const override;
 
   // cuda_attention.cpp
   void attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int64_t heads,

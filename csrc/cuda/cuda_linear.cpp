@@ -168,19 +168,28 @@ void CudaBackend::linear_gated(Tensor out, Tensor x, const Linear& linear,
   cuda::gated_activation(stream(), out, both, float_bias_of(linear), activation);
 }
 
-void CudaBackend::linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale) const {
+// Where the product cannot take in the residual itself, one kernel behind it does all the rest.
+void CudaBackend::linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale,
+                             const NextNorm& next) const {
   check(residual.dtype == DType::kFloat32, "residual: expected float32, got ",
         name_of(residual.dtype));
   const Tensor weight = weight_of(linear, linear.out_features);
+  const float* bias = float_bias_of(linear);
   const auto* factors = static_cast<const float*>(scale.data);
   const UseDevice use(device_->index());
-  if (x.rows <= kFewRows)
-    return cuda::gemv_add(stream(), residual, x, weight, float_bias_of(linear), factors);
-  if (factors == nullptr)
-    return (*matmul_)(residual, x, weight, bias_of(linear, DType::kFloat32), true);
-  const Matrix branch = matrix(DType::kFloat32, residual.rows, residual.cols);
-  (*matmul_)(branch, x, weight, nullptr, false);
-  cuda::add_scaled(stream(), residual, branch, float_bias_of(linear), factors);
+  if (x.rows <= kFewRows) {
+    cuda::gemv_add(stream(), residual, x, weight, bias, factors);
+  } else if (factors == nullptr) {
+    (*matmul_)(residual, x, weight, bias, true);
+  } else {
+    const Matrix branch = matrix(DType::kFloat32, residual.rows, residual.cols);
+    (*matmul_)(branch, x, weight, nullptr, false);
+    if (next.norm != nullptr)
+      return cuda::add_norm(stream(), next.out, residual, branch, bias, factors,
+                            weights_of(*next.norm));
+    cuda::add_scaled(stream(), residual, branch, bias, factors);
+  }
+  if (next.norm != nullptr) norm(next.out, residual, *next.norm);
 }
 
 }  // namespace internvl::cuda

@@ -49,15 +49,24 @@ std::vector<std::int32_t> CudaBackend::argmax(Tensor x) const {
 
 void CudaBackend::norm(Tensor out, Tensor x, const Norm& norm) const {
   const UseDevice use(device_->index());
-  const float* bias = norm.bias.bytes() == 0 ? nullptr : norm.bias.as<float>();
-  cuda::norm(stream(), out, x,
-             {norm.weight.as<float>(), bias, norm.eps, norm.kind == Norm::Kind::kLayer});
+  cuda::norm(stream(), out, x, weights_of(norm));
+}
+
+void CudaBackend::qk_norm(Tensor q, Tensor k, const Norm& q_norm, const Norm& k_norm) const {
+  const UseDevice use(device_->index());
+  cuda::qk_norm(stream(), q, k, weights_of(q_norm), weights_of(k_norm));
 }
 
 void CudaBackend::pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
                                 bool transposed) const {
   const UseDevice use(device_->index());
   cuda::pixel_shuffle(stream(), out, x, side, factor, transposed);
+}
+
+void CudaBackend::pixel_shuffle_norm(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
+                                     bool transposed, const Norm& norm) const {
+  const UseDevice use(device_->index());
+  cuda::pixel_shuffle_norm(stream(), out, x, side, factor, transposed, weights_of(norm));
 }
 
 }  // namespace internvl::cuda

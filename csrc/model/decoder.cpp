@@ -41,18 +41,19 @@ void Decoder::forward(Tensor hidden, const DecoderPass& pass, const Observer& ob
   const std::int64_t heads = config_.num_attention_heads;
   const KvShape shape = kv_shape();
   if (observer) observer("llm.inputs_embeds", hidden);
+  backend_.norm(pass.normed, hidden, weights_.layers.front().attention_norm);
   for (std::int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     check_interrupt();
     const DecoderLayerWeights& layer = weights_.layers[i];
-    backend_.norm(pass.normed, hidden, layer.attention_norm);
+    const bool is_last = i + 1 == config_.num_hidden_layers;
+    const Norm* next = is_last ? nullptr : &weights_.layers[i + 1].attention_norm;
     backend_.linear(pass.qkv, pass.normed, layer.qkv);
     backend_.rope_store_kv(pass.qkv, pass.rope, shape, heads, i, pass.segments);
     backend_.attention_cached(pass.context, pass.qkv, shape, heads, i, pass.segments);
-    backend_.linear_add(hidden, pass.context, layer.wo);
+    backend_.linear_add(hidden, pass.context, layer.wo, {}, {pass.normed, &layer.ffn_norm});
 
-    backend_.norm(pass.normed, hidden, layer.ffn_norm);
     backend_.linear_gated(pass.gated, pass.normed, layer.gate_up, config_.hidden_act);
-    backend_.linear_add(hidden, pass.gated, layer.down);
+    backend_.linear_add(hidden, pass.gated, layer.down, {}, {pass.normed, next});
     if (observer) observer(message("llm.layer", i + 1), hidden);
   }
   if (observer) {

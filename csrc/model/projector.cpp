@@ -29,20 +29,27 @@ void Projector::forward(Tensor features, Tensor hidden, std::int64_t tiles,
   const std::int64_t factor = config_.downsample_factor;
   const std::int64_t rows = tiles * tokens(vision_tokens);
   const std::int64_t in = config_.vision.hidden_size * factor * factor;
-  const Matrix shuffled = backend_.matrix(DType::kFloat32, rows, in);
-  backend_.pixel_shuffle(shuffled, hidden, side_of(vision_tokens), factor,
-                         config_.transposed_shuffle);
-  if (observer) observer("pixel_shuffle", shuffled);
-  project(features, shuffled);
+  const std::int64_t side = side_of(vision_tokens);
+  const bool transposed = config_.transposed_shuffle;
+  if (observer) {
+    const Matrix shuffled = backend_.matrix(DType::kFloat32, rows, in);
+    backend_.pixel_shuffle(shuffled, hidden, side, factor, transposed);
+    observer("pixel_shuffle", shuffled);
+  }
+  const Matrix normed = backend_.matrix(activation_, rows, in);
+  backend_.pixel_shuffle_norm(normed, hidden, side, factor, transposed, weights_.norm);
+  project_normed(features, normed);
   if (observer) observer("vit_embeds", features);
 }
 
 void Projector::project(Tensor features, Tensor shuffled) const {
-  const std::int64_t rows = shuffled.rows;
-  const std::int64_t out = config_.decoder.hidden_size;
-  const Matrix normed = backend_.matrix(activation_, rows, shuffled.cols);
-  const Matrix inner = backend_.matrix(activation_, rows, out);
+  const Matrix normed = backend_.matrix(activation_, shuffled.rows, shuffled.cols);
   backend_.norm(normed, shuffled, weights_.norm);
+  project_normed(features, normed);
+}
+
+void Projector::project_normed(Tensor features, Tensor normed) const {
+  const Matrix inner = backend_.matrix(activation_, normed.rows, config_.decoder.hidden_size);
   backend_.linear(inner, normed, weights_.linear1, Activation::kGelu);
   backend_.linear(features, inner, weights_.linear2);
 }

@@ -26,6 +26,8 @@ class Projector {
   void project(Tensor features, Tensor shuffled) const;
 
  private:
+  void project_normed(Tensor features, Tensor normed) const;
+
   const InternVLConfig& config_;
   const ProjectorWeights& weights_;
   const Backend& backend_;

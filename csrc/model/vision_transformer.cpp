@@ -77,26 +77,24 @@ void VisionTransformer::encode(Tensor hidden, std::int64_t tokens, std::int64_t 
   const Matrix normed = backend_.matrix(activation_, rows, width);
   const Matrix qkv = backend_.matrix(activation_, rows, 3 * width);
   const Matrix mlp = backend_.matrix(activation_, rows, config_.intermediate_size);
+  const Tensor q = qkv.tensor().slice_cols(0, width);
+  const Tensor k = qkv.tensor().slice_cols(width, width);
   const Tensor context = normed;  // the normed input is dead once qkv is made
 
   if (observer) observer("vit.embeddings", hidden);
+  if (layers == 0) return;
+  backend_.norm(normed, hidden, weights_.layers.front().norm1);
   for (std::int64_t i = 0; i < layers; ++i) {
     check_interrupt();
     const VisionLayerWeights& layer = weights_.layers[i];
-    backend_.norm(normed, hidden, layer.norm1);
+    const Norm* next = i + 1 == layers ? nullptr : &weights_.layers[i + 1].norm1;
     backend_.linear(qkv, normed, layer.qkv);
-    if (config_.qk_normalization) {
-      const Tensor q = qkv.tensor().slice_cols(0, width);
-      const Tensor k = qkv.tensor().slice_cols(width, width);
-      backend_.norm(q, q, layer.q_norm);
-      backend_.norm(k, k, layer.k_norm);
-    }
+    if (config_.qk_normalization) backend_.qk_norm(q, k, layer.q_norm, layer.k_norm);
     backend_.attention(context, qkv, tokens, heads, config_.attention_scale());
-    backend_.linear_add(hidden, context, layer.proj, layer.ls1);
+    backend_.linear_add(hidden, context, layer.proj, layer.ls1, {normed, &layer.norm2});
 
-    backend_.norm(normed, hidden, layer.norm2);
     backend_.linear(mlp, normed, layer.fc1, config_.hidden_act);
-    backend_.linear_add(hidden, mlp, layer.fc2, layer.ls2);
+    backend_.linear_add(hidden, mlp, layer.fc2, layer.ls2, {normed, next});
     if (observer) observer(message("vit.layer", i + 1), hidden);
   }
 }

@@ -139,6 +139,24 @@ def test_add(backend: Any, dtype: str, n: int, k: int, scaled: bool) -> None:
     assert_close(actual, residual + factor * y, bound)
 
 
+@pytest.mark.parametrize("kind", ["rms", "layer"])
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_add_then_norm(backend: Any, dtype: str, scaled: bool, kind: str) -> None:
+    x, w, b, residual = random(9, 40), random(65, 40), random(65, seed=2), random(9, 65, seed=3)
+    scale = random(65, seed=4) if scaled else None
+    bias = random(65, seed=6) if kind == "layer" else np.zeros(0, np.float32)
+    parameters = (kind, 1e-6, random(65, seed=5), bias)
+    weight = backend.prepare_linear([w], [b], dtype=dtype)
+    added = backend.linear_add(residual, x, weight, scale)
+    norm = backend.prepare_norm(*parameters)
+    for out_dtype in {"float32", backend.activation_dtype(dtype)}:
+        actual = backend.linear_add_norm(residual, x, weight, scale, norm, out_dtype)
+        np.testing.assert_array_equal(actual[0], added)
+        normed = backend.norm(added, *parameters, out_dtype=out_dtype)
+        np.testing.assert_array_equal(actual[1], normed)
+
+
 @pytest.mark.parametrize("source", DTYPES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_row_ranges_and_conversion(backend: Any, dtype: str, source: str) -> None:

@@ -135,6 +135,35 @@ def test_pixel_shuffle(
     np.testing.assert_array_equal(actual, expected)
 
 
+@pytest.mark.parametrize("cols", [1, 63, 200])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_qk_norm(backend: Any, dtype: str, cols: int) -> None:
+    inputs = [rounded(random(7, cols, seed=seed), dtype) for seed in range(2)]
+    weights = [random(cols, seed=seed) for seed in range(2, 4)]
+    norms = [backend.prepare_norm("rms", 1e-6, w) for w in weights]
+    actual = backend.qk_norm(*inputs, *norms, dtype)
+    for x, w, out in zip(inputs, weights, actual):
+        np.testing.assert_array_equal(out, backend.norm(x, "rms", 1e-6, w, dtype=dtype,
+                                                        out_dtype=dtype))  # fmt: skip
+    with pytest.raises(ValueError, match=r"expected q and k of one shape and dtype, got \(7, "):
+        backend.qk_norm(inputs[0], inputs[1][:6], *norms, dtype)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("tiles", "side", "factor", "cols"), [(2, 4, 2, 3), (1, 32, 4, 20)])
+@pytest.mark.parametrize("out_dtype", ["float32", "bfloat16"])
+def test_pixel_shuffle_norm(
+    backend: Any, out_dtype: str, tiles: int, side: int, factor: int, cols: int, transposed: bool
+) -> None:
+    x = random(tiles * (side * side + 1), cols)
+    parameters = ("layer", 1e-5, *(random(factor**2 * cols, seed=seed) for seed in (1, 2)))
+    norm = backend.prepare_norm(*parameters)
+    actual = backend.pixel_shuffle_norm(x, side, factor, transposed, norm, out_dtype)
+    shuffled = backend.pixel_shuffle(x, side, factor, transposed)
+    expected = backend.norm(shuffled, *parameters, out_dtype=out_dtype)
+    np.testing.assert_array_equal(actual, expected)
+
+
 def test_errors_say_what_was_expected(backend: Any) -> None:
     x, w = random(3, 8), random(8)
     with pytest.raises(ValueError, match="norm: expected a weight of 8 values, got 7"):

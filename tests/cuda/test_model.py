@@ -96,10 +96,30 @@ def test_chat(load: Any, tokenizer: Any) -> None:
     assert answer(load("cuda:0"), tokenizer) == answer(load("cpu"), tokenizer)
 
 
+def counter(cuda: Any, name: str) -> Callable[[], int]:
+    """A function of the stand-ins that counts something."""
+    function = getattr(ctypes.CDLL(cuda.__file__), name)
+    function.restype = ctypes.c_size_t
+    return function  # type: ignore[no-any-return]
+
+
+@emulated
+@pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
+def test_kernels_of_a_vision_layer(cuda: Any, load: Any) -> None:
+    queued = counter(cuda, "standin_queued_kernels")
+    model = load("cuda:0")
+    counts = []
+    for layers in (1, 2, 3):
+        before = queued()
+        model.vision_model._core.vision_forward(tiles_of(model, 1), "float32", layers, [])
+        counts.append(queued() - before)
+    # Norm of q and k, attention, residual and norm, activation, residual and norm.
+    assert np.diff(counts).tolist() == [5, 5]
+
+
 @emulated
 def test_decoding_launches_graphs(cuda: Any, load: Any, tokenizer: Any) -> None:
-    launched = ctypes.CDLL(cuda.__file__).standin_launched_graphs
-    launched.restype = ctypes.c_size_t
+    launched = counter(cuda, "standin_launched_graphs")
     ids = tokenizer("A few words", return_tensors="np").input_ids
     outputs = []
     for device in ("cpu", "cuda:0"):

@@ -36,7 +36,8 @@ class CpuBackend final : public Backend {
   void linear(Tensor out, Tensor x, const Linear& linear, Activation activation) const override;
   void linear_gated(Tensor out, Tensor x, const Linear& linear,
                     Activation activation) const override;
-  void linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale) const override;
+  void linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale,
+                  const NextNorm& next) const override;
 
   // cpu_rows.cpp
   void copy(Tensor out, Tensor x) const override;
@@ -47,8 +48,11 @@ class CpuBackend final : public Backend {
   void gather_rows(Tensor out, Tensor table, const std::vector<std::int32_t>& rows) const override;
   std::vector<std::int32_t> argmax(Tensor x) const override;
   void norm(Tensor out, Tensor x, const Norm& norm) const override;
+  void qk_norm(Tensor q, Tensor k, const Norm& q_norm, const Norm& k_norm) const override;
   void pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
                      bool transposed) const override;
+  void pixel_shuffle_norm(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
+                          bool transposed, const Norm& norm) const override;
 
   // cpu_attention.cpp
   void attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int64_t heads,

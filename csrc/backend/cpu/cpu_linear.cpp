@@ -246,7 +246,8 @@ void CpuBackend::linear_gated(Tensor out, Tensor x, const Linear& linear,
   run_linear(out, x, linear, Epilogue::kGated, activation, nullptr);
 }
 
-void CpuBackend::linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale) const {
+void CpuBackend::linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale,
+                            const NextNorm& next) const {
   check(residual.dtype == DType::kFloat32, "residual: expected float32, got ",
         name_of(residual.dtype));
   check(scale.data == nullptr || (scale.dtype == DType::kFloat32 && scale.rows == 1 &&
@@ -255,6 +256,7 @@ void CpuBackend::linear_add(Tensor residual, Tensor x, const Linear& linear, Ten
         name_of(scale.dtype), " (", scale.rows, ", ", scale.cols, ")");
   run_linear(residual, x, linear, Epilogue::kAdd, Activation::kNone,
              static_cast<const float*>(scale.data));
+  if (next.norm != nullptr) norm(next.out, residual, *next.norm);
 }
 
 void CpuBackend::run_linear(Tensor out, Tensor x, const Linear& linear, Epilogue epilogue,

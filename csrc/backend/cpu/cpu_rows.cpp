@@ -30,9 +30,56 @@ void for_rows(std::int64_t rows, std::int64_t cols, const Body& body) {
   });
 }
 
-void* at(const Tensor& tensor, std::int64_t row, std::int64_t col) {
+std::byte* at(const Tensor& tensor, std::int64_t row, std::int64_t col) {
   return static_cast<std::byte*>(tensor.data) + (row * tensor.stride + col) * size_of(tensor.dtype);
 }
+
+/// The norm of rows of x into out, row by row.
+NormArgs norm_args(const Tensor& out, const Tensor& x, const Norm& norm) {
+  check_shape("norm: out", out, x.rows, x.cols);
+  check(norm.weight.bytes() == x.cols * sizeof(float), "norm: expected a weight of ", x.cols,
+        " values, got ", norm.weight.bytes() / sizeof(float));
+  check(norm.bias.bytes() == 0 || norm.bias.bytes() == x.cols * sizeof(float),
+        "norm: expected a bias of ", x.cols, " values, got ", norm.bias.bytes() / sizeof(float));
+  NormArgs args;
+  args.out = out.data;
+  args.x = x.data;
+  args.weight = norm.weight.as<float>();
+  args.bias = norm.bias.bytes() == 0 ? nullptr : norm.bias.as<float>();
+  args.out_stride = out.stride;
+  args.x_stride = x.stride;
+  args.cols = x.cols;
+  args.out_dtype = out.dtype;
+  args.x_dtype = x.dtype;
+  args.eps = norm.eps;
+  args.centered = norm.kind == Norm::Kind::kLayer;
+  return args;
+}
+
+/// A pixel shuffle, row by row.
+struct Shuffle {
+  Tensor x;
+  std::int64_t side;
+  std::int64_t factor;
+  bool transposed;
+
+  /// Row `row` of the result.
+  void run(const RowKernels& kernels, std::byte* out, DType out_dtype, std::int64_t row) const {
+    const std::int64_t small = side / factor;
+    const std::int64_t tile = row / (small * small);
+    std::int64_t i = row % (small * small) / small;
+    std::int64_t j = row % small;
+    if (transposed) std::swap(i, j);
+    const std::int64_t first = tile * (side * side + 1) + 1;
+    const std::size_t part_bytes = x.cols * size_of(out_dtype);
+    for (std::int64_t dy = 0; dy < factor; ++dy) {
+      for (std::int64_t dx = 0; dx < factor; ++dx, out += part_bytes) {
+        const std::int64_t from = first + (i * factor + dy) * side + j * factor + dx;
+        kernels.convert(out, out_dtype, at(x, from, 0), x.dtype, x.cols);
+      }
+    }
+  }
+};
 
 }  // namespace
 
@@ -99,45 +146,36 @@ std::vector<std::int32_t> CpuBackend::argmax(Tensor x) const {
 }
 
 void CpuBackend::norm(Tensor out, Tensor x, const Norm& norm) const {
-  check_shape("norm: out", out, x.rows, x.cols);
-  check(norm.weight.bytes() == x.cols * sizeof(float), "norm: expected a weight of ", x.cols,
-        " values, got ", norm.weight.bytes() / sizeof(float));
-  check(norm.bias.bytes() == 0 || norm.bias.bytes() == x.cols * sizeof(float),
-        "norm: expected a bias of ", x.cols, " values, got ", norm.bias.bytes() / sizeof(float));
-  NormArgs args;
-  args.out = out.data;
-  args.x = x.data;
-  args.weight = norm.weight.as<float>();
-  args.bias = norm.bias.bytes() == 0 ? nullptr : norm.bias.as<float>();
-  args.out_stride = out.stride;
-  args.x_stride = x.stride;
-  args.cols = x.cols;
-  args.out_dtype = out.dtype;
-  args.x_dtype = x.dtype;
-  args.eps = norm.eps;
-  args.centered = norm.kind == Norm::Kind::kLayer;
+  const NormArgs args = norm_args(out, x, norm);
   for_row_ranges(x.rows, x.cols, [&](std::int64_t begin, std::int64_t end) {
     kernels_.rows.norm(args, begin, end);
   });
 }
 
+void CpuBackend::qk_norm(Tensor q, Tensor k, const Norm& q_norm, const Norm& k_norm) const {
+  check_qk_norm(q, k);
+  norm(q, q, q_norm);
+  norm(k, k, k_norm);
+}
+
 void CpuBackend::pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
                                bool transposed) const {
   check_pixel_shuffle(out, x, side, factor);
-  const std::int64_t tokens = side * side + 1;
-  const std::int64_t small = side / factor;
+  const Shuffle shuffle{x, side, factor, transposed};
+  for_rows(out.rows, out.cols,
+           [&](std::int64_t row) { shuffle.run(kernels_.rows, at(out, row, 0), out.dtype, row); });
+}
+
+void CpuBackend::pixel_shuffle_norm(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
+                                    bool transposed, const Norm& norm) const {
+  check_pixel_shuffle(out, x, side, factor);
+  check_float32("pixel_shuffle_norm: x", x);
+  const Shuffle shuffle{x, side, factor, transposed};
   for_rows(out.rows, out.cols, [&](std::int64_t row) {
-    const std::int64_t tile = row / (small * small);
-    std::int64_t i = row % (small * small) / small;
-    std::int64_t j = row % small;
-    if (transposed) std::swap(i, j);
-    for (std::int64_t dy = 0; dy < factor; ++dy) {
-      for (std::int64_t dx = 0; dx < factor; ++dx) {
-        const std::int64_t from = tile * tokens + 1 + (i * factor + dy) * side + j * factor + dx;
-        kernels_.rows.convert(at(out, row, (dy * factor + dx) * x.cols), out.dtype, at(x, from, 0),
-                              x.dtype, x.cols);
-      }
-    }
+    std::byte* shuffled = thread_scratch(out.cols * sizeof(float));
+    shuffle.run(kernels_.rows, shuffled, DType::kFloat32, row);
+    const Tensor input = internvl::matrix(shuffled, DType::kFloat32, 1, out.cols);
+    kernels_.rows.norm(norm_args(out.slice_rows(row, 1), input, norm), 0, 1);
   });
 }
 

@@ -1,4 +1,4 @@
-#include "core/error.h"
+#include "backend/checks.h"
 #include "cuda/kernels/kernels.h"
 #include "cuda/kernels/norm.cuh"
 
@@ -43,9 +43,7 @@ void norm(Stream stream, Tensor out, Tensor x, const NormWeights& weights) {
 
 void qk_norm(Stream stream, Tensor q, Tensor k, const NormWeights& q_weights,
              const NormWeights& k_weights) {
-  check(q.rows == k.rows && q.cols == k.cols && q.dtype == k.dtype,
-        "qk_norm: expected q and k of one shape, got (", q.rows, ", ", q.cols, ") and (", k.rows,
-        ", ", k.cols, ")");
+  check_qk_norm(q, k);
   const NormMatrix keys = norm_matrix(k, k, k_weights);
   run_norm(stream, q.dtype, q.dtype, q.rows, norm_matrix(q, q, q_weights), &keys);
 }

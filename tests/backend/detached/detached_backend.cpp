@@ -45,6 +45,8 @@ Buffer here(const Buffer& buffer) {
   return {std::shared_ptr<std::byte>(no_owner, back(buffer.data())), buffer.bytes(), Place::kHost};
 }
 
+Norm here(const Norm& norm) { return {norm.kind, norm.eps, here(norm.weight), here(norm.bias)}; }
+
 void begin(const char* operation) {
   if (trace != nullptr) *trace << '\n' << operation;
 }
@@ -112,7 +114,12 @@ std::vector<std::int32_t> DetachedBackend::argmax(Tensor x) const {
 
 void DetachedBackend::norm(Tensor out, Tensor x, const Norm& norm) const {
   begin("norm");
-  cpu_->norm(here(out), here(x), {norm.kind, norm.eps, here(norm.weight), here(norm.bias)});
+  cpu_->norm(here(out), here(x), here(norm));
+}
+
+void DetachedBackend::qk_norm(Tensor q, Tensor k, const Norm& q_norm, const Norm& k_norm) const {
+  begin("qk_norm");
+  cpu_->qk_norm(here(q), here(k), here(q_norm), here(k_norm));
 }
 
 void DetachedBackend::linear(Tensor out, Tensor x, const Linear& linear,
@@ -127,10 +134,12 @@ void DetachedBackend::linear_gated(Tensor out, Tensor x, const Linear& linear,
   cpu_->linear_gated(here(out), here(x), linear, activation);
 }
 
-void DetachedBackend::linear_add(Tensor residual, Tensor x, const Linear& linear,
-                                 Tensor scale) const {
+void DetachedBackend::linear_add(Tensor residual, Tensor x, const Linear& linear, Tensor scale,
+                                 const NextNorm& next) const {
   begin("linear_add");
-  cpu_->linear_add(here(residual), here(x), linear, here(scale));
+  const Norm norm = next.norm == nullptr ? Norm() : here(*next.norm);
+  cpu_->linear_add(here(residual), here(x), linear, here(scale),
+                   {here(next.out), next.norm == nullptr ? nullptr : &norm});
 }
 
 void DetachedBackend::attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int64_t heads,
@@ -143,6 +152,13 @@ void DetachedBackend::pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std
                                     bool transposed) const {
   begin("pixel_shuffle");
   cpu_->pixel_shuffle(here(out), here(x), side, factor, transposed);
+}
+
+void DetachedBackend::pixel_shuffle_norm(Tensor out, Tensor x, std::int64_t side,
+                                         std::int64_t factor, bool transposed,
+                                         const Norm& norm) const {
+  begin("pixel_shuffle_norm");
+  cpu_->pixel_shuffle_norm(here(out), here(x), side, factor, transposed, here(norm));
 }
 
 void DetachedBackend::prepare_segments(Segments& segments) const {

@@ -1,4 +1,5 @@
 // Memory whose bounds, and races in it, the emulated kernels of tests/cuda/simt check.
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -11,9 +12,14 @@ namespace {
 
 std::map<void*, std::unique_ptr<simt::GlobalBuffer>> buffers;
 
+std::atomic<std::size_t> queued_kernels{0};
+
 // Launches go where copies and products go.
-[[maybe_unused]] const auto queue = simt::queue =
-    [](CUstream_st* stream, std::function<void()> launch) { stream->queue(std::move(launch)); };
+[[maybe_unused]] const auto queue =
+    simt::queue = [](CUstream_st* stream, std::function<void()> launch) {
+      ++queued_kernels;
+      stream->queue(std::move(launch));
+    };
 
 }  // namespace
 
@@ -30,3 +36,8 @@ void* new_memory(std::size_t bytes) {
 void delete_memory(void* data, std::size_t) { buffers.erase(data); }
 
 }  // namespace standin
+
+// For ctypes (tests/cuda/test_model.py): launches so far, recorded ones included.
+extern "C" __attribute__((visibility("default"))) std::size_t standin_queued_kernels() {
+  return standin::queued_kernels;
+}
