@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.backend.numerics import random
+from tests.backend.numerics import Array, assert_close, random, reference_norm
 from tests.support.extension import build_module
 from tests.support.goldens import DATA
 
 import internvl_native
 from internvl_native import _core, devices
+
+from .test_rows import shuffled
 
 # Of the largest value: both sum in float32, in different orders, and round where they store.
 TOLERANCE = {"float32": 2e-5, "bfloat16": 4e-2, "float16": 5e-3}
@@ -94,6 +96,51 @@ def test_features(load: Any, dtype: str) -> None:
 
 def test_chat(load: Any, tokenizer: Any) -> None:
     assert answer(load("cuda:0"), tokenizer) == answer(load("cpu"), tokenizer)
+
+
+@pytest.fixture
+def operations(cuda: Any) -> Any:
+    """Those of the backend, as tests/backend has them of the CPU's."""
+    folders = [str(Path(cuda.__file__).parent), *devices.library_folders()]
+    return _core.kernels.Backend(cuda.backend(0, folders), padding=4)
+
+
+def norm_of(operations: Any, cols: int, seed: int) -> tuple[Any, Callable[[Array], Any]]:
+    """A layer norm, and its float64 reference."""
+    w, b = random(cols, seed=seed), random(cols, seed=seed + 1)
+    norm = operations.prepare_norm("layer", 1e-6, w, b)
+    return norm, lambda x: reference_norm(x, "layer", 1e-6, w, b)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("rows", [3, 20])  # kernels of ours, and cuBLASLt
+def test_residual_and_norm(operations: Any, rows: int, scaled: bool) -> None:
+    x, residual = random(rows, 40), random(rows, 65, seed=1)
+    w, b, scale = random(65, 40, seed=2), random(65, seed=3), random(65, seed=4)
+    norm, reference = norm_of(operations, 65, seed=5)
+    weight = operations.prepare_linear([w], [b])
+    added, normed = operations.linear_add_norm(residual, x, weight, scale if scaled else None, norm)
+    branch = x.astype(np.float64) @ w.T.astype(np.float64) + b
+    np.testing.assert_allclose(added, residual + (scale if scaled else 1.0) * branch, atol=2e-5)
+    assert_close(normed, *reference(added))
+
+
+def test_norms_of_queries_and_keys(operations: Any) -> None:
+    q, k = random(5, 70), random(5, 70, seed=1)
+    (q_norm, q_reference), (k_norm, k_reference) = (
+        norm_of(operations, 70, seed) for seed in (2, 4)
+    )
+    normed_q, normed_k = operations.qk_norm(q, k, q_norm, k_norm)
+    assert_close(normed_q, *q_reference(q))
+    assert_close(normed_k, *k_reference(k))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_norm_of_shuffled_pixels(operations: Any, transposed: bool) -> None:
+    x = random(2 * 17, 6)
+    norm, reference = norm_of(operations, 24, seed=1)
+    actual = operations.pixel_shuffle_norm(x, 4, 2, transposed, norm)
+    assert_close(actual, *reference(shuffled(x, 2, 4, 2, transposed)))
 
 
 def counter(cuda: Any, name: str) -> Callable[[], int]:
