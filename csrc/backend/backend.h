@@ -6,7 +6,7 @@
 //
 // Tensors handed to operations lie in the backend's own memory, which need not be the host's; only
 // copy() crosses over (backend/transfer.h says how the model's borders do it). Operations may run
-// later than they are called, in order; copy() to the host and argmax() wait for them.
+// later than they are called, in order; copy() to the host and choose() wait for them.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 
 #include "backend/activation.h"
 #include "core/matrix.h"
+#include "core/token_choice.h"
 
 namespace internvl {
 
@@ -163,9 +164,6 @@ class Backend {
   virtual void gather_rows(Tensor out, Tensor table,
                            const std::vector<std::int32_t>& rows) const = 0;
 
-  /// The first of the largest of each row, float32; a NaN is larger than everything.
-  virtual std::vector<std::int32_t> argmax(Tensor x) const = 0;
-
   /// out = norm(x) over all columns of x; `x` float32 or the activation dtype; `out` may be `x`.
   virtual void norm(Tensor out, Tensor x, const Norm& norm) const = 0;
 
@@ -219,6 +217,21 @@ class Backend {
   /// h / (heads / kv_heads). out is (rows, heads * head_dim) in the activation dtype.
   virtual void attention_cached(Tensor out, Tensor qkv, const KvShape& shape, std::int64_t heads,
                                 std::int64_t layer, const Segments& segments) const = 0;
+
+  // ---- tokens
+
+  /// Whether choose() follows a rule on scores of `vocab_size` columns. Every backend follows
+  /// those that are argmax alone.
+  virtual bool can_choose(const TokenRule& rule, std::int64_t vocab_size) const = 0;
+
+  /// Fills inputs.table from the rest. Before the scores are computed, so that choose() need not
+  /// wait for anything to arrive.
+  virtual void prepare_choice(TokenInputs& inputs) const = 0;
+
+  /// The token of each row of the float32 scores, which may change. Of the largest ones the first,
+  /// and a NaN is larger than everything; or what the inputs' uniform numbers draw.
+  virtual TokenChoice choose(Tensor scores, const TokenRule& rule,
+                             const TokenInputs& inputs) const = 0;
 };
 
 /// The backend of the best instruction set that this CPU has, or of the one named by `isa`:

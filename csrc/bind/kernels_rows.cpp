@@ -58,7 +58,7 @@ FloatArray gather_rows(const KernelBackend& self, const FloatArray& out_rows,
 }
 
 std::vector<std::int32_t> argmax(const KernelBackend& self, const FloatArray& x) {
-  return self->argmax(PaddedMatrix(self, x, DType::kFloat32));
+  return self->choose(PaddedMatrix(self, x, DType::kFloat32), {}, {}).tokens;
 }
 
 FloatArray norm(const KernelBackend& self, const FloatArray& x, const std::string& kind, float eps,

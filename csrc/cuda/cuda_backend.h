@@ -55,7 +55,6 @@ class CudaBackend final : public Backend {
   void vision_embed(Tensor hidden, Tensor patches, Tensor class_embedding,
                     Tensor position) const override;
   void gather_rows(Tensor out, Tensor table, const std::vector<std::int32_t>& rows) const override;
-  std::vector<std::int32_t> argmax(Tensor x) const override;
   void norm(Tensor out, Tensor x, const Norm& norm) const override;
   void qk_norm(Tensor q, Tensor k, const Norm& q_norm, const Norm& k_norm) const override;
   void pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
@@ -72,6 +71,12 @@ class CudaBackend final : public Backend {
                      std::int64_t layer, const Segments& segments) const override;
   void attention_cached(Tensor out, Tensor qkv, const KvShape& shape, std::int64_t heads,
                         std::int64_t layer, const Segments& segments) const override;
+
+  // cuda_tokens.cpp
+  bool can_choose(const TokenRule& rule, std::int64_t vocab_size) const override;
+  void prepare_choice(TokenInputs& inputs) const override;
+  TokenChoice choose(Tensor scores, const TokenRule& rule,
+                     const TokenInputs& inputs) const override;
 
  private:
   Stream stream() const { return device_->stream(); }

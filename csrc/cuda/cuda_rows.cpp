@@ -36,17 +36,6 @@ void CudaBackend::gather_rows(Tensor out, Tensor table,
   cuda::gather_rows(stream(), out, table, static_cast<const std::int32_t*>(sent.tensor().data));
 }
 
-std::vector<std::int32_t> CudaBackend::argmax(Tensor x) const {
-  const Matrix best = matrix(DType::kFloat32, 1, x.rows);  // four-byte elements, as above
-  {
-    const UseDevice use(device_->index());
-    cuda::argmax(stream(), static_cast<std::int32_t*>(best.tensor().data), x);
-  }
-  std::vector<std::int32_t> tokens(x.rows);
-  copy(internvl::matrix(tokens.data(), DType::kFloat32, 1, x.rows), best);
-  return tokens;
-}
-
 void CudaBackend::norm(Tensor out, Tensor x, const Norm& norm) const {
   const UseDevice use(device_->index());
   cuda::norm(stream(), out, x, weights_of(norm));

@@ -70,13 +70,16 @@ void Decoding::advance(const Sequence& tokens) {
   ++step;
 }
 
-Sequence Decoding::greedy_advance(const Sequence& tokens) {
+Choice Decoding::advance_by(const TokenRule& rule, const Sequence& tokens) {
   poll();
-  const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end());
-  const std::vector<std::int32_t> best = model.greedy_step(inputs.data());
-  if (keep_hidden_) hidden = model.hidden_states();
   ++step;
-  return {best.begin(), best.end()};
+  const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end());
+  const TokenChoice chosen = model.choose_step(
+      inputs.data(), rule, make_token_inputs(config, rule, sequences, sampler, step));
+  if (keep_hidden_) hidden = model.hidden_states();
+  for (const std::int32_t token : chosen.tokens)
+    if (token < 0) throw_not_finite();
+  return {{chosen.tokens.begin(), chosen.tokens.end()}, chosen.logprobs};
 }
 
 void Decoding::set_logits(Scores next) {

@@ -8,8 +8,15 @@
 
 #include "generation/generate.h"
 #include "generation/sampler.h"
+#include "generation/token_rule.h"
 
 namespace internvl {
+
+/// The tokens of a step, one a row.
+struct Choice {
+  Sequence tokens;
+  Logprobs logprobs;  ///< read only if the config asks for log-probabilities
+};
 
 class Decoding {
  public:
@@ -27,9 +34,9 @@ class Decoding {
   /// Feeds a token a row to the model; `logits` and `hidden` are then those of the new position.
   void advance(const Sequence& tokens);
 
-  /// As advance(), and returns the best token of each row; `logits` and log-probabilities are not
-  /// those of the new position, because the model need not hand them out.
-  Sequence greedy_advance(const Sequence& tokens);
+  /// As advance(), and leaves the choice of the next tokens to the model; `logits` are not those of
+  /// the new position then, because it need not hand them out.
+  Choice advance_by(const TokenRule& rule, const Sequence& tokens);
 
   /// Adds a token to each row and streams it; rows that have ended get pad_token_id in its place.
   /// `token_logprobs` of the rows that go on are kept if the config asks for them. Returns whether

@@ -29,11 +29,7 @@ Block philox(Block counter, std::uint64_t seed) {
 double total_of(const std::vector<float>& probabilities) {
   double total = 0.0;
   for (float p : probabilities) total += p;
-  if (!std::isfinite(total)) {
-    throw std::runtime_error(
-        "The probabilities of the next token are not finite: the logits or a "
-        "logits processor produced NaN or infinity.");
-  }
+  if (!std::isfinite(total)) throw_not_finite();
   return total;
 }
 
@@ -52,6 +48,12 @@ std::int64_t invert(const std::vector<float>& probabilities, double total, doubl
 }
 
 }  // namespace
+
+void throw_not_finite() {
+  throw std::runtime_error(
+      "The probabilities of the next token are not finite: the logits or a "
+      "logits processor produced NaN or infinity.");
+}
 
 double Sampler::uniform(std::uint32_t sequence, std::uint32_t step, std::uint32_t draw) const {
   const Block block = philox({step, sequence, draw, 0}, seed_);

@@ -7,6 +7,9 @@
 
 namespace internvl {
 
+/// std::runtime_error about probabilities that cannot be drawn from.
+[[noreturn]] void throw_not_finite();
+
 /// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 class Sampler {
  public:

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/token_choice.h"
 
 namespace internvl {
 
@@ -46,9 +47,15 @@ class SequenceModel {
   /// Appends tokens[r] to row r; logits (batch_size, vocab_size) of the new positions.
   virtual void step(const std::int32_t* tokens, float* logits) = 0;
 
-  /// step() of which only the first of each row's largest logits is wanted: they can stay where
-  /// they were computed.
-  virtual std::vector<std::int32_t> greedy_step(const std::int32_t* tokens);
+  /// Whether choose_step() follows this rule. Models that need not have it follow none.
+  virtual bool can_choose(const TokenRule& /*rule*/) const { return false; }
+
+  /// step() of which only the tokens are wanted that follow: the logits stay where they were
+  /// computed.
+  virtual TokenChoice choose_step(const std::int32_t* /*tokens*/, const TokenRule& /*rule*/,
+                                  TokenInputs /*inputs*/) {
+    throw InternalError("choose_step: this model hands out logits");
+  }
 
   /// How many tokens extend() takes now; a model of which this is always 1 needs neither extend()
   /// nor crop().

@@ -5,11 +5,6 @@
 namespace internvl {
 namespace {
 
-struct Choice {
-  Sequence tokens;
-  Logprobs logprobs;
-};
-
 Choice choose(Decoding& decoding) {
   const std::int64_t vocab_size = decoding.logits.vocab_size;
   Scores scores = decoding.logits;
@@ -30,11 +25,11 @@ Choice choose(Decoding& decoding) {
   return choice;
 }
 
-/// Whether nothing but the choice of the best token looks at the logits.
-bool only_the_best_counts(const Decoding& decoding) {
-  const GenerationConfig& config = decoding.config;
-  return !config.do_sample && decoding.processors.empty() && !config.output_scores &&
-         !config.output_logits && !config.output_logprobs;
+/// How the model itself chooses tokens; nothing where the host has to, from the logits.
+std::optional<TokenRule> rule_of(const Decoding& decoding) {
+  const std::optional<TokenRule> rule =
+      make_token_rule(decoding.config, decoding.processors, decoding.warpers);
+  return rule && decoding.model.can_choose(*rule) ? rule : std::nullopt;
 }
 
 }  // namespace
@@ -44,13 +39,13 @@ GenerationOutput token_search(Decoding decoding) {
   decoding.start(config.num_return_sequences, config.output_hidden_states
                                                   ? SequenceModel::KeepHidden::kAll
                                                   : SequenceModel::KeepHidden::kNone);
-  const bool greedy = only_the_best_counts(decoding);
+  const std::optional<TokenRule> rule = rule_of(decoding);
   Choice choice = choose(decoding);
   for (;;) {
     const bool all_finished = decoding.append(std::move(choice.tokens), choice.logprobs);
     if (decoding.should_stop() || all_finished) break;
-    if (greedy) {
-      choice.tokens = decoding.greedy_advance(decoding.last_tokens());
+    if (rule) {
+      choice = decoding.advance_by(*rule, decoding.last_tokens());
       decoding.record({});
     } else {
       decoding.advance(decoding.last_tokens());

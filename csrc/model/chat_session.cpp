@@ -291,8 +291,15 @@ void ChatSession::extend(const std::int32_t* tokens, std::int64_t count, float* 
   model_->backend().copy(matrix(logits, DType::kFloat32, out.rows, out.cols), out);
 }
 
-std::vector<std::int32_t> ChatSession::greedy_step(const std::int32_t* tokens) {
-  return model_->backend().argmax(append(tokens, 1));
+bool ChatSession::can_choose(const TokenRule& rule) const {
+  return model_->backend().can_choose(rule, vocab_size());
+}
+
+TokenChoice ChatSession::choose_step(const std::int32_t* tokens, const TokenRule& rule,
+                                     TokenInputs inputs) {
+  const Backend& backend = model_->backend();
+  backend.prepare_choice(inputs);
+  return backend.choose(append(tokens, 1), rule, inputs);
 }
 
 }  // namespace internvl

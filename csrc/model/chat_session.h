@@ -48,7 +48,9 @@ class ChatSession : public SequenceModel {
   void prefill(float* logits) override;
   void reorder(const std::vector<std::int32_t>& parents) override;
   void step(const std::int32_t* tokens, float* logits) override;
-  std::vector<std::int32_t> greedy_step(const std::int32_t* tokens) override;
+  bool can_choose(const TokenRule& rule) const override;
+  TokenChoice choose_step(const std::int32_t* tokens, const TokenRule& rule,
+                          TokenInputs inputs) override;
   std::int64_t max_extension() const override;
   void extend(const std::int32_t* tokens, std::int64_t count, float* logits) override;
   void crop(std::int64_t count) override;

@@ -178,6 +178,94 @@ def test_decoding_launches_graphs(cuda: Any, load: Any, tokenizer: Any) -> None:
     assert launched() - before == 4
 
 
+HALF_OF_THE_VOCABULARY = list(range(0, 2202, 2))
+RULES: dict[str, dict[str, Any]] = {  # what the backend chooses tokens by itself
+    "greedy": {},
+    "penalties": {"repetition_penalty": 1.4, "no_repeat_ngram_size": 2},
+    "impossible tokens": {
+        "min_length": 9,
+        "min_new_tokens": 5,
+        "suppress_tokens": HALF_OF_THE_VOCABULARY,
+        "begin_suppress_tokens": [5, 5, 4],
+    },
+    "sampling": {
+        "do_sample": True,
+        "seed": 3,
+        "temperature": 0.7,
+        "top_k": 90,
+        "top_p": 0.9,
+        "repetition_penalty": 0.9,
+        "num_return_sequences": 2,
+    },
+    "log-probabilities": {
+        "do_sample": True,
+        "seed": 4,
+        "repetition_penalty": 1.2,
+        "output_logprobs": True,
+    },
+}
+LEFT_TO_THE_HOST: dict[str, dict[str, Any]] = {
+    "typical tokens": {"do_sample": True, "seed": 3, "typical_p": 0.5},
+    "scores": {"output_scores": True},
+    "words": {"bad_words_ids": [[7, 8]]},
+    "processors": {"logits_processor": [lambda ids, scores: scores]},
+}
+
+
+def generated(model: Any, tokenizer: Any, tokens: int, settings: dict[str, Any]) -> Any:
+    ids = tokenizer("A few words", return_tensors="np").input_ids
+    return model.language_model.generate(
+        ids, max_new_tokens=tokens, eos_token_id=1, return_dict_in_generate=True, **settings
+    )
+
+
+def assert_same_tokens(actual: Any, expected: Any) -> None:
+    np.testing.assert_array_equal(actual.sequences, expected.sequences)
+    for one, other in zip(actual.logprobs or (), expected.logprobs or ()):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
+@pytest.mark.parametrize("name", [*RULES, *LEFT_TO_THE_HOST])
+def test_tokens(load: Any, tokenizer: Any, name: str) -> None:
+    settings = {**RULES, **LEFT_TO_THE_HOST}[name]
+    on_cpu, on_gpu = (
+        generated(load(device), tokenizer, 6, settings) for device in ("cpu", "cuda:0")
+    )
+    assert_same_tokens(on_gpu, on_cpu)
+    assert (on_gpu.logprobs is not None) == settings.get("output_logprobs", False)
+
+
+@emulated
+@pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
+@pytest.mark.parametrize("name", [*RULES, *LEFT_TO_THE_HOST])
+def test_what_a_step_reads(cuda: Any, load: Any, tokenizer: Any, name: str) -> None:
+    settings = {**RULES, **LEFT_TO_THE_HOST}[name]
+    model = load("cuda:0")
+    read = counter(cuda, "standin_bytes_to_host")
+    waited = counter(cuda, "standin_synchronizations")
+    reads, waits = [], []
+    for tokens in (3, 4):
+        before = read(), waited()
+        length = generated(model, tokenizer, tokens, settings).sequences.shape[1]
+        reads.append(read() - before[0])
+        waits.append(waited() - before[1])
+    assert length == 4 + len(tokenizer("A few words").input_ids)  # no sequence ended early
+    rows = settings.get("num_return_sequences", 1)
+    values = 2202 if name in LEFT_TO_THE_HOST else 1 + settings.get("output_logprobs", False)
+    assert np.diff(reads) == 4 * rows * values
+    assert np.diff(waits) == 1
+
+
+@pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_the_only_possible_token_becomes_impossible(load: Any, tokenizer: Any, device: str) -> None:
+    others = [token for token in range(2202) if token != 2000]
+    settings = {"do_sample": True, "suppress_tokens": others, "no_repeat_ngram_size": 1}
+    with pytest.raises(RuntimeError, match="probabilities of the next token are not finite"):
+        generated(load(device), tokenizer, 2, settings)
+
+
 def test_decoding_past_a_page(load: Any, tokenizer: Any) -> None:
     ids = tokenizer("a " * 123, return_tensors="np").input_ids
     assert ids.shape[1] < 128 < ids.shape[1] + 6

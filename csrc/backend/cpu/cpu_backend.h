@@ -46,13 +46,16 @@ class CpuBackend final : public Backend {
   void vision_embed(Tensor hidden, Tensor patches, Tensor class_embedding,
                     Tensor position) const override;
   void gather_rows(Tensor out, Tensor table, const std::vector<std::int32_t>& rows) const override;
-  std::vector<std::int32_t> argmax(Tensor x) const override;
   void norm(Tensor out, Tensor x, const Norm& norm) const override;
   void qk_norm(Tensor q, Tensor k, const Norm& q_norm, const Norm& k_norm) const override;
   void pixel_shuffle(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
                      bool transposed) const override;
   void pixel_shuffle_norm(Tensor out, Tensor x, std::int64_t side, std::int64_t factor,
                           bool transposed, const Norm& norm) const override;
+  bool can_choose(const TokenRule& rule, std::int64_t) const override { return rule.is_argmax(); }
+  void prepare_choice(TokenInputs&) const override {}
+  TokenChoice choose(Tensor scores, const TokenRule& rule,
+                     const TokenInputs& inputs) const override;
 
   // cpu_attention.cpp
   void attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int64_t heads,

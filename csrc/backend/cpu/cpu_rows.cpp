@@ -136,13 +136,15 @@ void CpuBackend::gather_rows(Tensor out, Tensor table,
   });
 }
 
-std::vector<std::int32_t> CpuBackend::argmax(Tensor x) const {
-  check_float32("argmax: x", x);
-  std::vector<std::int32_t> best(x.rows);
-  for_rows(x.rows, x.cols, [&](std::int64_t row) {
-    best[row] = static_cast<std::int32_t>(internvl::argmax(x.row<float>(row), x.cols));
+TokenChoice CpuBackend::choose(Tensor scores, const TokenRule& rule, const TokenInputs&) const {
+  check_float32("choose: scores", scores);
+  check<InternalError>(rule.is_argmax(), "choose: a rule that can_choose() refuses");
+  TokenChoice choice;
+  choice.tokens.resize(scores.rows);
+  for_rows(scores.rows, scores.cols, [&](std::int64_t row) {
+    choice.tokens[row] = static_cast<std::int32_t>(argmax(scores.row<float>(row), scores.cols));
   });
-  return best;
+  return choice;
 }
 
 void CpuBackend::norm(Tensor out, Tensor x, const Norm& norm) const {

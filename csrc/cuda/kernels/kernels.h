@@ -132,8 +132,9 @@ void gemv_gated(Stream stream, Tensor out, Tensor x, Tensor weight, const float*
                 Activation activation);
 
 // ---- from scores (rows, vocabulary), float32, to tokens; the rules are those of csrc/generation,
-// whose sums are float64: here they are integers, in any order the same. A vocabulary has less than
-// 2^18 tokens.
+// whose sums are float64: here they are integers, in any order the same.
+
+constexpr int kMostScores = 1 << 18;  ///< a vocabulary has fewer tokens
 
 /// tokens[r] = the first index of the largest score of row r; NaN is the largest.
 void argmax(Stream stream, std::int32_t* tokens, Tensor scores);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cuda/kernels/element.cuh"
+#include "cuda/kernels/kernels.h"
 #include "cuda/kernels/reduce.cuh"
 
 namespace internvl::cuda {
@@ -22,7 +23,7 @@ constexpr int kKeyBits = 32 + kIndexBits;
 constexpr int kDigitBits = 10;  // a digit for each thread
 static_assert(1u << kDigitBits == kSelectThreads && kKeyBits % kDigitBits == 0);
 
-constexpr int kMostScores = 1 << kIndexBits;  // of a row
+static_assert(kMostScores == 1 << kIndexBits);
 
 /// An order-preserving map of scores to unsigned numbers, as core/order.h orders them: NaN is the
 /// largest. -0 becomes 0.

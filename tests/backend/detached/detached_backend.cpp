@@ -107,9 +107,10 @@ void DetachedBackend::gather_rows(Tensor out, Tensor table,
   cpu_->gather_rows(here(out), here(table), rows);
 }
 
-std::vector<std::int32_t> DetachedBackend::argmax(Tensor x) const {
-  begin("argmax");
-  return cpu_->argmax(here(x));
+TokenChoice DetachedBackend::choose(Tensor scores, const TokenRule& rule,
+                                    const TokenInputs& inputs) const {
+  begin("choose");
+  return cpu_->choose(here(scores), rule, inputs);
 }
 
 void DetachedBackend::norm(Tensor out, Tensor x, const Norm& norm) const {

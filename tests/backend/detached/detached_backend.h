@@ -45,7 +45,6 @@ class DetachedBackend final : public Backend {
   void vision_embed(Tensor hidden, Tensor patches, Tensor class_embedding,
                     Tensor position) const override;
   void gather_rows(Tensor out, Tensor table, const std::vector<std::int32_t>& rows) const override;
-  std::vector<std::int32_t> argmax(Tensor x) const override;
   void norm(Tensor out, Tensor x, const Norm& norm) const override;
   void qk_norm(Tensor q, Tensor k, const Norm& q_norm, const Norm& k_norm) const override;
   void linear(Tensor out, Tensor x, const Linear& linear, Activation activation) const override;
@@ -68,6 +67,13 @@ class DetachedBackend final : public Backend {
                      std::int64_t layer, const Segments& segments) const override;
   void attention_cached(Tensor out, Tensor qkv, const KvShape& shape, std::int64_t heads,
                         std::int64_t layer, const Segments& segments) const override;
+
+  bool can_choose(const TokenRule& rule, std::int64_t vocab_size) const override {
+    return cpu_->can_choose(rule, vocab_size);
+  }
+  void prepare_choice(TokenInputs& inputs) const override { cpu_->prepare_choice(inputs); }
+  TokenChoice choose(Tensor scores, const TokenRule& rule,
+                     const TokenInputs& inputs) const override;
 
  private:
   /// The segments with the addresses of their pages as the CPU knows them.

@@ -31,6 +31,7 @@ struct Machine {
   bool locked = false;
   std::size_t launched_graphs = 0;
   std::size_t synchronizations = 0;
+  std::size_t bytes_to_host = 0;
   struct Allocation {
     std::size_t bytes;
     CUmemPoolHandle_st* pool;
@@ -124,6 +125,12 @@ void set_locked(bool locked) { machine().locked = locked; }
 // For ctypes (tests/cuda/test_model.py).
 extern "C" __attribute__((visibility("default"))) std::size_t standin_launched_graphs() {
   return machine().launched_graphs;
+}
+extern "C" __attribute__((visibility("default"))) std::size_t standin_synchronizations() {
+  return machine().synchronizations;
+}
+extern "C" __attribute__((visibility("default"))) std::size_t standin_bytes_to_host() {
+  return machine().bytes_to_host;
 }
 
 cudaError_t cudaGetLastError() {
@@ -315,6 +322,10 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
   if (stream == nullptr || width > to_pitch || width > from_pitch ||
       !is_right(kind, to, (height - 1) * to_pitch + width, from, (height - 1) * from_pitch + width))
     return result(cudaErrorInvalidValue);
+  if (kind == cudaMemcpyDeviceToHost) {
+    const std::lock_guard<std::mutex> lock(machine().mutex);
+    machine().bytes_to_host += width * height;
+  }
   stream->queue([=] {
     for (std::size_t row = 0; row < height; ++row)
       std::memcpy(static_cast<char*>(to) + row * to_pitch,
