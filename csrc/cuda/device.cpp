@@ -27,6 +27,14 @@ struct Redirected {
 };
 thread_local Redirected redirected;
 
+/// `device`, if it is one.
+int checked(int device) {
+  const int count = device_count();
+  check(device >= 0 && device < count, "device: expected cuda:0 to cuda:", count - 1,
+        ", got cuda:", device);
+  return device;
+}
+
 }  // namespace
 
 int device_count() {
@@ -48,27 +56,12 @@ bool is_supported(int device) {
 }
 
 MemoryInfo memory_info(int device) {
-  const int count = device_count();
-  check(device >= 0 && device < count, "device: expected cuda:0 to cuda:", count - 1,
-        ", got cuda:", device);
-  const UseDevice use(device);
-  MemoryInfo info{};
-  check_status(cudaMemGetInfo(&info.free, &info.total), "cudaMemGetInfo");
-  return info;
-}
-
-UseDevice::UseDevice(int device) {
-  check_status(cudaGetDevice(&before_), "cudaGetDevice");
-  if (device != before_) check_status(cudaSetDevice(device), "cudaSetDevice");
-}
-
-UseDevice::~UseDevice() {
-  cudaSetDevice(before_);  // it was the device before: this cannot fail in a way that matters here
+  const UseDevice use(checked(device));
+  return current_memory_info();
 }
 
 Device::Device(int index, std::size_t budget)
-    : index_(index), budget_(budget == 0 ? SIZE_MAX : budget) {
-  memory_info(index);  // throws where there is no such GPU
+    : index_(checked(index)), budget_(budget == 0 ? SIZE_MAX : budget), context_(index) {
   check<DeviceError>(is_supported(index), "cuda:", index, kTooOld);
   const UseDevice use(index_);
   pool_ = MemoryPool::of(index_);
@@ -77,8 +70,11 @@ Device::Device(int index, std::size_t budget)
 }
 
 Device::~Device() {
-  cudaStreamSynchronize(stream_);
-  cudaStreamDestroy(stream_);
+  give_back(index_, [this] {
+    cudaStreamSynchronize(stream_);
+    cudaStreamDestroy(stream_);
+    pool_.reset();
+  });
 }
 
 Stream Device::stream() const { return redirected.device == this ? redirected.stream : stream_; }
@@ -117,18 +113,15 @@ Buffer Device::allocate(std::size_t bytes) {
 }
 
 void Device::release(std::byte* data, std::size_t bytes, Stream stream) noexcept {
-  int before = index_;
-  cudaGetDevice(&before);
-  cudaSetDevice(index_);
-  cudaFreeAsync(data, stream);
-  cudaSetDevice(before);
+  give_back(index_, [&] { cudaFreeAsync(data, stream); });
   in_use_ -= bytes;
 }
 
 std::size_t Device::available() const {
+  const UseDevice use(index_);
   const std::size_t reserved = pool_->reserved();
   const std::size_t kept = reserved - std::min(pool_->used(), reserved);  // given back to the pool
-  return std::min(budget_ - std::min(in_use_.load(), budget_), memory_info(index_).free + kept);
+  return std::min(budget_ - std::min(in_use_.load(), budget_), current_memory_info().free + kept);
 }
 
 void Device::synchronize() const {
@@ -137,7 +130,8 @@ void Device::synchronize() const {
 }
 
 void Device::throw_out_of_memory(std::size_t bytes, const char* reason) const {
-  const MemoryInfo info = memory_info(index_);
+  const UseDevice use(index_);
+  const MemoryInfo info = current_memory_info();
   throw DeviceError(message(
       "CUDA out of memory on cuda:", index_, " (", reason, "): ", mebibytes(bytes),
       " MiB asked for, ", mebibytes(pool_->used()), " MiB in use by models of this process, ",

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/buffer.h"
+#include "cuda/context.h"
 #include "cuda/memory_pool.h"
 
 namespace internvl::cuda {
@@ -17,26 +18,9 @@ int device_count();
 /// Whether the package has code for this GPU: compute capability 8.0 (Ampere) or newer.
 bool is_supported(int device);
 
-struct MemoryInfo {
-  std::size_t free;
-  std::size_t total;
-};
-
-/// Throws InvalidArgument for an index that is none.
+/// Throws InvalidArgument for an index that is none. What the question needs of a GPU that nobody
+/// in this process uses is given back.
 MemoryInfo memory_info(int device);
-
-/// Makes a device the calling thread's for as long as the object lives: callers may have chosen
-/// another one for themselves.
-class UseDevice {
- public:
-  explicit UseDevice(int device);
-  ~UseDevice();
-  UseDevice(const UseDevice&) = delete;
-  UseDevice& operator=(const UseDevice&) = delete;
-
- private:
-  int before_;
-};
 
 /// Work is done in the order in which it is queued, by whichever thread; so memory that a buffer
 /// gives back can be used again at once by what is queued next.
@@ -79,6 +63,7 @@ class Device : public std::enable_shared_from_this<Device> {
 
   int index_;
   std::size_t budget_;
+  PrimaryContext context_;
   std::shared_ptr<MemoryPool> pool_;
   Stream stream_ = nullptr;
   std::atomic<std::size_t> in_use_{0};

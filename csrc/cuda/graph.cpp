@@ -55,7 +55,9 @@ Graph::Graph(std::shared_ptr<Device> device, const std::function<void()>& body)
   check_status(cudaGraphInstantiate(&executable_, capture.end(), 0), "cudaGraphInstantiate");
 }
 
-Graph::~Graph() { cudaGraphExecDestroy(executable_); }
+Graph::~Graph() {
+  give_back(device_->index(), [this] { cudaGraphExecDestroy(executable_); });
+}
 
 void Graph::launch() const {
   const UseDevice use(device_->index());

@@ -117,7 +117,9 @@ Matmul::Matmul(std::shared_ptr<Device> device, const std::vector<std::string>& f
   check_lt(lt_.create(&handle_), "cublasLtCreate");
 }
 
-Matmul::~Matmul() { lt_.destroy(handle_); }
+Matmul::~Matmul() {
+  give_back(device_->index(), [this] { lt_.destroy(handle_); });
+}
 
 cublasLtMatmulAlgo_t Matmul::algorithm(const Key& key, const Operands& operands) {
   const std::lock_guard<std::mutex> lock(mutex_);

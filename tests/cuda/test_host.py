@@ -94,6 +94,27 @@ def test_an_unknown_device(cuda: Any) -> None:
             cuda.Device(index)
 
 
+def test_other_gpus_are_left_alone(module: Any, cuda: Any) -> None:
+    """The calling thread's device is cuda:0 throughout, and there is never a context on it."""
+
+    def use(device: Any) -> None:
+        matmul = cuda.Matmul(device, [str(Path(module.__file__).parent)])
+        x, out = on_device(device, random(3, 8), "float32"), device.rows(0, 3, 3, 3)
+        matmul(out, x, x)
+        cuda.Graph(device, lambda: matmul(out, x, x)).launch()
+        assert out.download().size == 36
+        assert device.available() > 0
+        with pytest.raises(_core.DeviceError, match="out of memory on cuda:1"):
+            device.rows(0, 1, 32 * MIB, 32 * MIB)
+
+    assert (cuda.device_count(), cuda.is_supported(0)) == (2, True)
+    assert cuda.memory(1)[1] == 64 * MIB
+    assert cuda.contexts() == []  # asking for it leaves nothing behind
+    use(cuda.Device(1))
+    gc.collect()
+    assert cuda.contexts() == [1]
+
+
 def test_a_gpu_that_is_too_old(cuda: Any) -> None:
     assert cuda.is_supported(1)
     cuda.set_capability(7)

@@ -58,6 +58,7 @@ PYBIND11_MODULE(_cuda_host, module) {
   using namespace internvl::cuda;
   py::module_::import("internvl_native._core");  // it translates exceptions
   module.def("set_machine", &standin::set_machine, py::arg("devices"), py::arg("bytes"));
+  module.def("contexts", &standin::contexts);
   module.def("live_allocations", &standin::live_allocations);
   module.def("synchronizations", &standin::synchronizations);
   module.def("set_capability", &standin::set_capability, py::arg("major"));

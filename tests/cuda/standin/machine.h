@@ -29,6 +29,9 @@ namespace standin {
 /// GPUs, and the bytes that each has. A negative number of GPUs: there is no driver.
 void set_machine(int devices, std::size_t bytes);
 
+/// The GPUs on which this process has a context.
+std::vector<int> contexts();
+
 /// Allocations that have not been freed.
 std::size_t live_allocations();
 

@@ -1,12 +1,15 @@
 // CUDA's runtime on the host: work is done when it is queued, allocations are checked.
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <set>
+#include <string_view>
 
 #include "machine.h"
 
@@ -19,6 +22,13 @@ struct CUmemPoolHandle_st {
 
 struct CUgraphExec_st {
   CUgraph_st graph;
+};
+
+/// The primary context of a GPU.
+struct CUctx_st {
+  int device = 0;
+  int retained = 0;          // by the driver's callers
+  bool has_runtime = false;  // which keeps it until the process ends
 };
 
 namespace {
@@ -37,6 +47,7 @@ struct Machine {
     CUmemPoolHandle_st* pool;
   };
   std::map<std::uintptr_t, Allocation> allocations;
+  std::array<CUctx_st, 8> contexts;
   std::set<CUmemPoolHandle_st*> pools;
 
   std::size_t free(int device) const {
@@ -52,12 +63,22 @@ Machine& machine() {
   return instance;
 }
 
-thread_local int current = 0;
+thread_local std::vector<CUcontext> pushed;
 thread_local cudaError_t last_error = cudaSuccess;
 
 cudaError_t result(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
   return error;
+}
+
+/// The calling thread's device; callers have chosen none.
+int current() { return pushed.empty() ? 0 : pushed.back()->device; }
+
+/// The same for a call that needs a context there: as CUDA's, the runtime makes it.
+int in_context() {
+  const int device = current();
+  machine().contexts.at(device).has_runtime = true;
+  return device;
 }
 
 std::uintptr_t address_of(const void* data) { return reinterpret_cast<std::uintptr_t>(data); }
@@ -108,7 +129,16 @@ void set_machine(int devices, std::size_t bytes) {
   for (CUmemPoolHandle_st* pool : machine().pools) pool->reserved = pool->used;
   machine().capability = 9;
   machine().locked = false;
-  current = 0;
+  for (CUctx_st& context : machine().contexts) context.has_runtime = false;
+}
+
+std::vector<int> contexts() {
+  std::vector<int> devices;
+  for (int device = 0; device < machine().devices; ++device) {
+    const CUctx_st& context = machine().contexts.at(device);
+    if (context.retained > 0 || context.has_runtime) devices.push_back(device);
+  }
+  return devices;
 }
 
 std::size_t live_allocations() {
@@ -168,31 +198,70 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   return cudaSuccess;
 }
 
-cudaError_t cudaGetDevice(int* device) {
-  *device = current;
-  return cudaSuccess;
+CUresult cuDeviceGet(CUdevice* device, int ordinal) {
+  *device = ordinal;
+  return ordinal >= 0 && ordinal < machine().devices ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-cudaError_t cudaSetDevice(int device) {
-  if (device < 0 || device >= machine().devices) return result(cudaErrorInvalidDevice);
-  current = device;
-  return cudaSuccess;
+CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
+  const std::lock_guard<std::mutex> lock(machine().mutex);
+  *context = &machine().contexts.at(device);
+  (*context)->device = device;
+  ++(*context)->retained;
+  return CUDA_SUCCESS;
 }
 
-cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+CUresult cuDevicePrimaryCtxRelease(CUdevice device) {
+  const std::lock_guard<std::mutex> lock(machine().mutex);
+  --machine().contexts.at(device).retained;
+  return CUDA_SUCCESS;
+}
+
+CUresult cuCtxPushCurrent(CUcontext context) {
+  pushed.push_back(context);
+  return CUDA_SUCCESS;
+}
+
+CUresult cuCtxPopCurrent(CUcontext* context) {
+  if (pushed.empty()) return CUDA_ERROR_INVALID_CONTEXT;
+  *context = pushed.back();
+  pushed.pop_back();
+  return CUDA_SUCCESS;
+}
+
+CUresult cuMemGetInfo(std::size_t* free, std::size_t* total) {
+  if (pushed.empty()) return CUDA_ERROR_INVALID_CONTEXT;
   const std::lock_guard<std::mutex> lock(machine().mutex);
   *total = machine().bytes;
-  *free = machine().free(current);
+  *free = machine().free(current());
+  return CUDA_SUCCESS;
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned,
+                                             unsigned long long,
+                                             cudaDriverEntryPointQueryResult* found) {
+  static const std::map<std::string_view, void*> functions{
+      {"cuDeviceGet", reinterpret_cast<void*>(&cuDeviceGet)},
+      {"cuDevicePrimaryCtxRetain", reinterpret_cast<void*>(&cuDevicePrimaryCtxRetain)},
+      {"cuDevicePrimaryCtxRelease", reinterpret_cast<void*>(&cuDevicePrimaryCtxRelease)},
+      {"cuCtxPushCurrent", reinterpret_cast<void*>(&cuCtxPushCurrent)},
+      {"cuCtxPopCurrent", reinterpret_cast<void*>(&cuCtxPopCurrent)},
+      {"cuMemGetInfo", reinterpret_cast<void*>(&cuMemGetInfo)},
+  };
+  const auto entry = functions.find(name);
+  *function = entry == functions.end() ? nullptr : entry->second;
+  *found = *function == nullptr ? cudaDriverEntryPointSymbolNotFound : cudaDriverEntryPointSuccess;
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   if (flags != cudaStreamNonBlocking) return result(cudaErrorInvalidValue);
-  *stream = new CUstream_st{current, nullptr};
+  *stream = new CUstream_st{in_context(), nullptr};
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  in_context();
   if (stream == nullptr || stream->recorded != nullptr) return result(cudaErrorInvalidValue);
   const std::lock_guard<std::mutex> lock(machine().mutex);
   ++machine().synchronizations;
@@ -200,11 +269,13 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  in_context();
   delete stream;
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  in_context();
   if (stream->recorded != nullptr || mode != cudaStreamCaptureModeThreadLocal)
     return result(cudaErrorInvalidValue);
   stream->recorded = std::make_unique<CUgraph_st>();
@@ -212,18 +283,21 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  in_context();
   *graph = stream->recorded.release();
   return *graph == nullptr ? result(cudaErrorInvalidValue) : cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
                                  unsigned long long flags) {
+  in_context();
   if (flags != 0) return result(cudaErrorInvalidValue);
   *executable = new CUgraphExec_st{*graph};
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  in_context();
   {
     const std::lock_guard<std::mutex> lock(machine().mutex);
     ++machine().launched_graphs;
@@ -233,16 +307,19 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  in_context();
   delete executable;
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  in_context();
   delete graph;
   return cudaSuccess;
 }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* data) {
+  in_context();
   const std::lock_guard<std::mutex> lock(machine().mutex);
   attributes->type = owner_of(data, 1) != 0 ? cudaMemoryTypeDevice
                      : machine().locked     ? cudaMemoryTypeHost
@@ -251,6 +328,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 }
 
 cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* properties) {
+  in_context();
   const auto& location = properties->location;
   if (properties->allocType != cudaMemAllocationTypePinned ||
       location.type != cudaMemLocationTypeDevice || location.id < 0 ||
@@ -263,6 +341,7 @@ cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* prope
 }
 
 cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool) {
+  in_context();
   const std::lock_guard<std::mutex> lock(machine().mutex);
   pool->destroyed = true;
   delete_unused(pool);
@@ -270,16 +349,19 @@ cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool) {
 }
 
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, std::size_t) {
+  in_context();
   const std::lock_guard<std::mutex> lock(machine().mutex);
   pool->reserved = pool->used;
   return cudaSuccess;
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void*) {
+  in_context();
   return attribute == cudaMemPoolAttrReleaseThreshold ? cudaSuccess : result(cudaErrorInvalidValue);
 }
 
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
+  in_context();
   if (attribute == cudaMemPoolAttrReleaseThreshold) return result(cudaErrorInvalidValue);
   const std::lock_guard<std::mutex> lock(machine().mutex);
   const std::uint64_t bytes =
@@ -290,6 +372,7 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribut
 
 cudaError_t cudaMallocFromPoolAsync(void** data, std::size_t bytes, cudaMemPool_t pool,
                                     cudaStream_t stream) {
+  in_context();
   if (stream == nullptr || stream->device != pool->device || bytes == 0)
     return result(cudaErrorInvalidValue);
   const std::lock_guard<std::mutex> lock(machine().mutex);
@@ -304,6 +387,7 @@ cudaError_t cudaMallocFromPoolAsync(void** data, std::size_t bytes, cudaMemPool_
 }
 
 cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
+  in_context();
   if (stream->recorded == nullptr) return result(free_now(data));
   for (const auto& own : stream->recorded->memory)
     if (own.get() == data) return cudaSuccess;  // it stays with the graph
@@ -318,6 +402,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
                               std::size_t from_pitch, std::size_t width, std::size_t height,
                               cudaMemcpyKind kind, cudaStream_t stream) {
+  in_context();
   if (width == 0 || height == 0) return cudaSuccess;
   if (stream == nullptr || width > to_pitch || width > from_pitch ||
       !is_right(kind, to, (height - 1) * to_pitch + width, from, (height - 1) * from_pitch + width))

@@ -1,0 +1,60 @@
+// The contexts of GPUs, one for each, which everything in this process shares. CUDA's runtime makes
+// one on whatever GPU is the calling thread's, and since CUDA 12 cudaSetDevice() does, too: going
+// back to the GPU that was the caller's before would take some hundred MiB of it, used or not. So
+// the driver pushes a context for a while, and takes it off again.
+#pragma once
+
+#include <cuda.h>
+
+#include "core/error.h"
+
+namespace internvl::cuda {
+
+/// Keeps a GPU's context; makes it if there is none.
+class PrimaryContext {
+ public:
+  explicit PrimaryContext(int device);
+  ~PrimaryContext();
+  PrimaryContext(const PrimaryContext&) = delete;
+  PrimaryContext& operator=(const PrimaryContext&) = delete;
+
+  CUcontext get() const { return context_; }
+
+ private:
+  CUdevice device_;
+  CUcontext context_ = nullptr;
+};
+
+/// Makes a GPU the calling thread's for as long as the object lives: callers may have chosen
+/// another one for themselves.
+class UseDevice {
+ public:
+  explicit UseDevice(int device);
+  ~UseDevice();
+  UseDevice(const UseDevice&) = delete;
+  UseDevice& operator=(const UseDevice&) = delete;
+
+ private:
+  PrimaryContext context_;
+};
+
+struct MemoryInfo {
+  std::size_t free;
+  std::size_t total;
+};
+
+/// Of the calling thread's GPU.
+MemoryInfo current_memory_info();
+
+/// Runs `body`, which gives back what a GPU has. Nothing is left to give where CUDA has shut down,
+/// at the end of the process.
+template <class Body>
+void give_back(int device, const Body& body) noexcept {
+  try {
+    const UseDevice use(device);
+    body();
+  } catch (const DeviceError&) {
+  }
+}
+
+}  // namespace internvl::cuda
