@@ -195,6 +195,7 @@ void bind_kernels(py::module_& module) {
   bind_row_kernels(backend);
   bind_attention_kernels(kernels, backend);
   bind_measurements(kernels, backend);
+  bind_operations(kernels, backend);
 }
 
 }  // namespace internvl::bind

@@ -53,5 +53,6 @@ Norm prepare_norm(const KernelBackend& self, const std::string& kind, float eps,
 void bind_row_kernels(pybind11::class_<KernelBackend>& backend);
 void bind_attention_kernels(pybind11::module_& kernels, pybind11::class_<KernelBackend>& backend);
 void bind_measurements(pybind11::module_& kernels, pybind11::class_<KernelBackend>& backend);
+void bind_operations(pybind11::module_& kernels, pybind11::class_<KernelBackend>& backend);
 
 }  // namespace internvl::bind
