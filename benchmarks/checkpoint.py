@@ -45,7 +45,9 @@ class Shape(NamedTuple):
 SHAPES = {
     # Mini-InternVL-Chat-2B-V1-5: InternViT-300M and InternLM2-Chat-1.8B
     "2b": Shape(24, 1024, 16, 4096, 24, 2048, 16, 8, 8192),
-    # the same widths with few layers: for a machine with little memory or time
+    # InternVL-Chat-V1-5: InternViT-6B and InternLM2-Chat-20B
+    "26b": Shape(45, 3200, 25, 12800, 48, 6144, 48, 8, 16384),
+    # the 2B model's widths with few layers: for a machine with little memory or time
     "2b-slice": Shape(4, 1024, 16, 4096, 4, 2048, 16, 8, 8192),
     # one layer in each half of the 26B model's widths
     "26b-slice": Shape(1, 3200, 25, 12800, 1, 6144, 48, 8, 16384),
