@@ -5,9 +5,11 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "backend/transfer.h"
 #include "bind/bind.h"
+#include "bind/dlpack.h"
 #include "bind/load.h"
 #include "bind/names.h"
 #include "bind/signals.h"
@@ -23,20 +25,32 @@ namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
-/// (tiles, channels, height, width); a bfloat16 array comes as its uint16 bits.
-PixelValues pixel_view(const py::array& pixel_values, const std::string& dtype) {
-  check(pixel_values.ndim() == 4,
-        "pixel_values: expected 4 dimensions (tiles, channels, height, width), got ",
-        pixel_values.ndim());
-  check(pixel_values.shape(0) > 0, "pixel_values: expected at least one tile, got none");
+/// A numpy array, a bfloat16 one as its uint16 bits, or a LentArray.
+PixelValues pixel_view(const py::object& pixel_values, const std::string& dtype) {
   const DType parsed = parse_dtype(dtype);
-  check(pixel_values.itemsize() == static_cast<py::ssize_t>(size_of(parsed)) &&
-            (pixel_values.flags() & py::array::c_style) != 0,
-        "pixel_values: expected a contiguous array of ", dtype);
-  return {pixel_values.data(),   parsed,
-          pixel_values.shape(0), pixel_values.shape(1),
-          pixel_values.shape(2), pixel_values.shape(3),
-          Place::kHost};
+  std::vector<std::int64_t> shape;
+  const void* data = nullptr;
+  Place place = Place::kHost;
+  if (py::isinstance<LentArray>(pixel_values)) {
+    const auto& lent = pixel_values.cast<const LentArray&>();
+    check(lent.dtype() == parsed, "pixel_values: expected ", dtype, ", got ",
+          name_of(lent.dtype()));
+    shape = lent.shape();
+    data = lent.data();
+    place = lent.place();
+  } else {
+    check(py::isinstance<py::array>(pixel_values), "pixel_values: expected an array");
+    const auto array = pixel_values.cast<py::array>();
+    check(array.itemsize() == static_cast<py::ssize_t>(size_of(parsed)) &&
+              (array.flags() & py::array::c_style) != 0,
+          "pixel_values: expected a contiguous array of ", dtype);
+    shape.assign(array.shape(), array.shape() + array.ndim());
+    data = array.data();
+  }
+  check(shape.size() == 4,
+        "pixel_values: expected 4 dimensions (tiles, channels, height, width), got ", shape.size());
+  check(shape[0] > 0, "pixel_values: expected at least one tile, got none");
+  return {data, parsed, shape[0], shape[1], shape[2], shape[3], place};
 }
 
 // Every tile is a sequence of the recorders: `vision_tokens` rows of the vision transformer's
@@ -56,22 +70,42 @@ Observer tile_observer(const InternVL& model, const Recorders& recorders, std::i
   };
 }
 
-py::array_t<float> extract_feature(const InternVL& model, const py::array& pixel_values,
+void run_extract_feature(const InternVL& model, Tensor out, const PixelValues& pixels,
+                         const Recorders& recorders) {
+  const py::gil_scoped_release unlocked;
+  model.extract_feature(out, pixels,
+                        tile_observer(model, recorders, pixels.tiles, model.vision().tokens(pixels),
+                                      model.tokens_per_tile(pixels)),
+                        check_signals);
+}
+
+py::array_t<float> extract_feature(const InternVL& model, const py::object& pixel_values,
                                    const std::string& dtype, const Recorders& recorders) {
   const PixelValues pixels = pixel_view(pixel_values, dtype);
   const std::int64_t tokens = model.tokens_per_tile(pixels);
   const std::int64_t width = model.config().decoder.hidden_size;
   py::array_t<float> features({pixels.tiles, tokens, width});
-  const Tensor out = matrix(features.mutable_data(), DType::kFloat32, pixels.tiles * tokens, width);
-  const py::gil_scoped_release unlocked;
-  model.extract_feature(
-      out, pixels,
-      tile_observer(model, recorders, pixels.tiles, model.vision().tokens(pixels), tokens),
-      check_signals);
+  run_extract_feature(
+      model, matrix(features.mutable_data(), DType::kFloat32, pixels.tiles * tokens, width), pixels,
+      recorders);
   return features;
 }
 
-py::array_t<float> vision_forward(const InternVL& model, const py::array& pixel_values,
+void extract_feature_into(const InternVL& model, const LentArray& out,
+                          const py::object& pixel_values, const std::string& dtype,
+                          const Recorders& recorders) {
+  const PixelValues pixels = pixel_view(pixel_values, dtype);
+  const std::int64_t tokens = model.tokens_per_tile(pixels);
+  const std::int64_t width = model.config().decoder.hidden_size;
+  check(out.dtype() == DType::kFloat32 &&
+            out.shape() == std::vector<std::int64_t>{pixels.tiles, tokens, width},
+        "out: expected float32 (", pixels.tiles, ", ", tokens, ", ", width, ")");
+  const std::int64_t rows = pixels.tiles * tokens;
+  run_extract_feature(model, {out.data(), DType::kFloat32, rows, width, width, out.place()}, pixels,
+                      recorders);
+}
+
+py::array_t<float> vision_forward(const InternVL& model, const py::object& pixel_values,
                                   const std::string& dtype, std::int64_t layers,
                                   const Recorders& recorders) {
   const PixelValues pixels = pixel_view(pixel_values, dtype);
@@ -172,14 +206,18 @@ void bind_model(py::module_& module) {
           "Up to this length of a sequence, a token's keys do not depend on it.")
       .def(
           "tokens_per_tile",
-          [](const InternVL& model, const py::array& pixel_values, const std::string& dtype) {
+          [](const InternVL& model, const py::object& pixel_values, const std::string& dtype) {
             return model.tokens_per_tile(pixel_view(pixel_values, dtype));
           },
           py::arg("pixel_values"), py::arg("dtype"), "As extract_feature() returns them.")
-      .def("extract_feature", &extract_feature, py::arg("pixel_values"), py::arg("dtype"),
-           py::arg("recorders") = Recorders(),
-           "(tiles, channels, height, width) of dtype (bfloat16 as uint16 bits) -> float32\n"
-           "(tiles, tokens, hidden_size).")
+      .def(
+          "extract_feature", &extract_feature, py::arg("pixel_values"), py::arg("dtype"),
+          py::arg("recorders") = Recorders(),
+          "(tiles, channels, height, width) of dtype (bfloat16 as uint16 bits), or a LentArray ->\n"
+          "float32 (tiles, tokens, hidden_size).")
+      .def("extract_feature_into", &extract_feature_into, py::arg("out"), py::arg("pixel_values"),
+           py::arg("dtype"), py::arg("recorders") = Recorders(),
+           "The same into a LentArray; in a GPU's memory, it is complete when the backend is done.")
       .def("vision_forward", &vision_forward, py::arg("pixel_values"), py::arg("dtype"),
            py::arg("layers"), py::arg("recorders") = Recorders(),
            "Output of vision layer `layers` (0: the embeddings), float32 (tiles, tokens, C).")

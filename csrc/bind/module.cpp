@@ -57,6 +57,7 @@ PYBIND11_MODULE(_core, module) {
   bind::bind_kernels(module);
   bind::bind_checkpoint(module);
   bind::bind_generation(module);
+  bind::bind_dlpack(module);
   bind::bind_model(module);
   bind::bind_session(module);
 }

@@ -27,6 +27,12 @@ class CudaBackend final : public Backend {
   /// Weights and activations may take `budget` bytes together; 0 for all that the GPU has.
   CudaBackend(int device, const std::vector<std::string>& library_folders, std::size_t budget = 0);
 
+  /// What the calling thread queues its work on.
+  Stream stream() const { return device_->stream(); }
+
+  /// Waits for all work queued so far.
+  void synchronize() const { device_->synchronize(); }
+
   std::string_view name() const override { return name_; }
   DType activation_dtype(DType weights) const override { return weights; }
   Place place() const override { return Place::kDevice; }
@@ -79,8 +85,6 @@ class CudaBackend final : public Backend {
                      const TokenInputs& inputs) const override;
 
  private:
-  Stream stream() const { return device_->stream(); }
-
   std::shared_ptr<Device> device_;
   std::unique_ptr<Matmul> matmul_;
   std::string name_;

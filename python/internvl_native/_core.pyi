@@ -140,6 +140,11 @@ def log_probabilities(
     logits: NDArray[np.float32], tokens: Sequence[int] | NDArray[np.int64]
 ) -> NDArray[np.float32]: ...
 
+class LentArray(metaclass=type):
+    def __init__(self, capsule: Any) -> None: ...
+    @property
+    def shape(self) -> list[int]: ...
+
 class InternVL(metaclass=type):
     def __init__(
         self,
@@ -155,13 +160,23 @@ class InternVL(metaclass=type):
     def backend(self) -> str: ...
     @property
     def unscaled_length(self) -> int: ...
-    def tokens_per_tile(self, pixel_values: NDArray[Any], dtype: str) -> int: ...
+    def tokens_per_tile(self, pixel_values: NDArray[Any] | LentArray, dtype: str) -> int: ...
     def extract_feature(
-        self, pixel_values: NDArray[Any], dtype: str, recorders: Sequence[Activations] = ...
+        self,
+        pixel_values: NDArray[Any] | LentArray,
+        dtype: str,
+        recorders: Sequence[Activations] = ...,
     ) -> NDArray[np.float32]: ...
+    def extract_feature_into(
+        self,
+        out: LentArray,
+        pixel_values: NDArray[Any] | LentArray,
+        dtype: str,
+        recorders: Sequence[Activations] = ...,
+    ) -> None: ...
     def vision_forward(
         self,
-        pixel_values: NDArray[Any],
+        pixel_values: NDArray[Any] | LentArray,
         dtype: str,
         layers: int,
         recorders: Sequence[Activations] = ...,

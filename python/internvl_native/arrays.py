@@ -74,15 +74,34 @@ def pixel_array(pixel_values: Any) -> tuple[npt.NDArray[Any], str]:
     for number, tile in enumerate(array):  # one at a time: no second copy of all of them
         finite = (tile & 0x7F80) != 0x7F80 if dtype == "bfloat16" else np.isfinite(tile)
         if not finite.all():
-            raise ValueError(
-                f"pixel_values: expected finite numbers, got NaN or infinity in tile {number}"
-            )
+            raise _not_finite(number)
     return np.ascontiguousarray(array), dtype
 
 
 def count_tiles(pixel_values: Any) -> int:
     """How many tiles pixel values hold; errors as for ``pixel_array``."""
+    if is_torch(pixel_values) and pixel_values.is_cuda:  # not brought to the host for that
+        return len(_checked_pixels(_dense(pixel_values, "pixel_values")))
     return len(_pixel_data(pixel_values)[0])
+
+
+def lies_on(value: Any, device: str) -> bool:
+    """Whether ``value`` is a torch tensor in the memory of this GPU, as "cuda:0"."""
+    return device != "cpu" and is_torch(value) and str(value.device) == device
+
+
+def pixel_tensor(pixel_values: Any) -> tuple[Any, str]:
+    """``pixel_array`` of a torch tensor where it lies: (contiguous tensor, dtype name)."""
+    tensor = _checked_pixels(_dense(pixel_values, "pixel_values"))
+    dtype = str(tensor.dtype).replace("torch.", "")
+    if not tensor.is_floating_point():
+        raise _no_floats(tensor.dtype)
+    if dtype not in _FLOAT_DTYPES:
+        tensor, dtype = tensor.float(), "float32"
+    for number, finite in enumerate(tensor.isfinite().flatten(1).all(1).tolist()):
+        if not finite:
+            raise _not_finite(number)
+    return tensor.contiguous(), dtype
 
 
 def _pixel_data(pixel_values: Any) -> tuple[npt.NDArray[Any], str]:
@@ -103,21 +122,34 @@ def _pixel_data(pixel_values: Any) -> tuple[npt.NDArray[Any], str]:
     if array.dtype.name == "bfloat16":  # ml_dtypes
         return _checked_pixels(array.view(np.uint16)), "bfloat16"
     if array.dtype.kind != "f":
-        raise ValueError(
-            "pixel_values: expected normalised floats of shape (tiles, 3, height, width), "
-            f"got {_content(pixel_values)}; load_image() makes them"
-        )
+        raise _no_floats(_content(pixel_values))
     return _checked_pixels(array), "float16" if array.dtype == np.float16 else "float32"
+
+
+def _not_finite(tile: int) -> ValueError:
+    return ValueError(f"pixel_values: expected finite numbers, got NaN or infinity in tile {tile}")
+
+
+def _no_floats(got: Any) -> ValueError:
+    return ValueError(
+        "pixel_values: expected normalised floats of shape (tiles, 3, height, width), "
+        f"got {got}; load_image() makes them"
+    )
 
 
 def _on_cpu(tensor: Any, name: str) -> Any:
     """A tensor without gradients in the CPU's memory. ValueError for one without values there."""
+    return _dense(tensor, name).cpu()
+
+
+def _dense(tensor: Any, name: str) -> Any:
+    """A tensor without gradients. ValueError for one without values."""
     if tensor.is_meta or str(tensor.layout) != "torch.strided":
         raise ValueError(
             f"{name}: expected a dense tensor that has values, got a tensor of layout "
             f"{tensor.layout} on device {tensor.device}"
         )
-    return tensor.detach().cpu()
+    return tensor.detach()
 
 
 def _content(value: Any) -> str:
@@ -127,7 +159,7 @@ def _content(value: Any) -> str:
     return str(value.dtype) if isinstance(value, np.ndarray) else kind(value)
 
 
-def _checked_pixels(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _checked_pixels(array: Any) -> Any:
     if array.ndim != 4:
         raise ValueError(
             "pixel_values: expected 4 dimensions (tiles, 3, height, width), "

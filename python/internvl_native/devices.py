@@ -28,6 +28,20 @@ def backend(device: str) -> _core.Backend:
     return _cuda.backend(int(device.partition(":")[2]), library_folders())
 
 
+def stream(backend: _core.Backend) -> int:
+    """The CUDA stream that a GPU's backend queues its work on."""
+    from internvl_native import _cuda
+
+    return _cuda.stream(backend)
+
+
+def synchronize(backend: _core.Backend) -> None:
+    """Waits for what a GPU's backend has queued."""
+    from internvl_native import _cuda
+
+    _cuda.synchronize(backend)
+
+
 @functools.cache
 def missing() -> str | None:
     """What keeps this machine from computing on a GPU and how to get it; None if nothing does."""

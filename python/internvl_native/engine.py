@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from threading import Lock
+from typing import Any
 
-from internvl_native import _core, devices
+from internvl_native import _core, arrays, devices
 from internvl_native.checkpoint.adapter import Adapter, merge_adapter
 from internvl_native.checkpoint.loader import Checkpoint
 from internvl_native.checkpoint.weights import parameter_tensors, untied, weight_map
@@ -58,6 +59,17 @@ class Engine:
                 core = self._core = self._core or self._load()
         return core
 
+    def lend(self, tensor: Any) -> _core.LentArray:
+        """A torch tensor in the memory of this engine's GPU, where it lies: for the engine to read
+        or write behind what torch's current stream does with it."""
+        _ = self.core
+        with arrays.loaded_torch().cuda.device(tensor.device):  # whose current stream counts
+            return _core.LentArray(tensor.__dlpack__(stream=devices.stream(self._backend)))
+
+    def wait(self) -> None:
+        """Returns when the GPU is done: tensors that were lent are torch's again."""
+        devices.synchronize(self._backend)
+
     def move(self, device: str, dtype: str) -> None:
         """Loads the weights again where one of these is another one. After a DeviceError they are
         what they were."""
@@ -92,7 +104,6 @@ class Engine:
     def _load(self) -> _core.InternVL:
         total = sum(rows.nbytes for ranges in self._weights.values() for rows in ranges)
         config = core_config(self.config)
+        self._backend = devices.backend(self.device)
         with loading_bar(total) as progress:
-            return _core.InternVL(
-                config, self._weights, self.dtype, devices.backend(self.device), progress
-            )
+            return _core.InternVL(config, self._weights, self.dtype, self._backend, progress)

@@ -25,6 +25,7 @@ from internvl_native.forward import ForwardOptions, run_forward
 from internvl_native.generation import prepare_generation
 from internvl_native.generation.defaults import GenerationDefaults
 from internvl_native.language_model import InputEmbeddings, LanguageModel, OutputEmbeddings
+from internvl_native.pixels import host_features, public_features
 from internvl_native.prefix_cache import PrefixCache
 from internvl_native.pretrained_model import LoadedValue, PretrainedModel
 from internvl_native.prompt_run import PromptRun
@@ -117,11 +118,9 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
         """Image features: (tiles, 3, S, S) -> (tiles, ``num_image_token``, hidden_size).
 
         Takes torch tensors or numpy arrays of any float dtype and returns the same kind; torch
-        tensors have the model's dtype, numpy arrays are float32.
+        tensors have the model's dtype and the pixels' device, numpy arrays are float32.
         """
-        pixels, dtype = arrays.pixel_array(pixel_values)
-        features = self._core.extract_feature(pixels, dtype, recorders(self._engine))
-        return arrays.like(features, pixel_values, self._core.dtype)
+        return public_features(self._engine, pixel_values)
 
     def pixel_shuffle(self, x: Any, scale_factor: float = 0.5) -> Any:
         """(tiles, width, height, channels) -> (tiles, width * f, height * f, channels / f**2).
@@ -312,8 +311,7 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
     def _features(self, pixel_values: Any, visual_features: Any) -> npt.NDArray[np.float32]:
         if visual_features is not None:
             return arrays.float_array(visual_features, "visual_features")
-        pixels, dtype = arrays.pixel_array(pixel_values)
-        return self._core.extract_feature(pixels, dtype, recorders(self._engine))
+        return host_features(self._engine, pixel_values)
 
     def _image_token(self) -> int:
         if self.img_context_token_id is None:

@@ -11,6 +11,7 @@ from internvl_native import _core, arrays, html
 from internvl_native.configuration import InternVisionConfig
 from internvl_native.model_output import ModelOutput
 from internvl_native.module import NumberedModules
+from internvl_native.pixels import engine_pixels
 from internvl_native.pretrained_model import PretrainedModel
 from internvl_native.taps import recorders, tap_names
 
@@ -75,7 +76,7 @@ class InternVisionModel(PretrainedModel):
             embeds = arrays.float_array(pixel_embeds, "pixel_embeds")
             last = core.vision_encode(embeds, seen_by)
         elif pixel_values is not None:
-            pixels, dtype = arrays.pixel_array(pixel_values)
+            pixels, dtype = engine_pixels(self._engine, pixel_values)
             last = core.vision_forward(pixels, dtype, loaded.num_hidden_layers, seen_by)
         else:
             raise ValueError(

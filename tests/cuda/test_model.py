@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.backend.numerics import Array, assert_close, random, reference_norm
+from tests.support import gpu_tensors
 from tests.support.extension import build_module
+from tests.support.extras import optional
 from tests.support.goldens import DATA
 
 import internvl_native
@@ -309,6 +312,122 @@ def test_a_model_survives_when_memory_runs_out(
     with pytest.raises(RuntimeError, match=r"CUDA out of memory on cuda:0 \(the budget is spent\)"):
         answer(model, tokenizer, tiles=200)
     assert answer(model, tokenizer) == expected
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_operations_that_benchmarks_time(cuda: Any, load: Any, dtype: str) -> None:
+    on: Any = _core.kernels.Backend(devices.backend("cuda:0"))
+    for operation in (
+        on.copy_of(1 << 10),
+        on.linear_of(20, 16, 32, dtype, activation="gelu"),
+        on.linear_of(1, 16, 32, dtype, "gated", "silu", copies=2),
+        on.linear_of(8, 16, 32, dtype, "add"),
+        on.norm_of(3, 64, "layer", dtype),
+        on.patchify_of(1, 28, 14, dtype),
+        on.pixel_shuffle_of(1, 4, 8),
+        on.argmax_of(2, 100),
+        on.attention_of(1, 17, 2, 64, dtype),
+        on.cached_of("rope", 5, 2, 2, 1, 64, 2, dtype),
+        on.cached_of("attention", 20, 0, 2, 1, 64, 1, dtype),
+        on.cached_of("attention", 1, 130, 2, 1, 64, 1, dtype),
+    ):
+        assert len(operation.seconds(2, 3)) == 3
+        assert min(operation.seconds(1, 2)) > 0
+
+
+@pytest.fixture
+def torch_stand_in(cuda: Any) -> Any:
+    """A module `torch` whose tensors lie in the emulated GPU's memory."""
+    library = ctypes.CDLL(cuda.__file__)
+    library.standin_allocate.restype = ctypes.c_void_p
+    library.standin_allocate.argtypes = [ctypes.c_size_t]
+    library.standin_free.argtypes = [ctypes.c_void_p]
+    torch = gpu_tensors.stand_in(library.standin_allocate)
+    yield torch
+    for tensor in torch.made:
+        library.standin_free(tensor.values.ctypes.data)
+
+
+@emulated
+def test_tensors_are_used_where_they_lie(
+    cuda: Any, load: Any, torch_stand_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load("cuda:0")
+    values = tiles_of(model, 1)[..., :28, :28].astype(np.float16)
+    expected = load("cpu").extract_feature(values)
+    pixels = torch_stand_in.empty(values.shape, dtype=np.float16, device="cuda:0")
+    pixels.values[...] = values
+    monkeypatch.setitem(sys.modules, "torch", torch_stand_in)
+    features = model.extract_feature(pixels)
+    assert (features.dtype, features.device) == ("torch.float32", "cuda:0")
+    error = np.abs(features.values - expected).max()
+    assert error <= TOLERANCE["float32"] * np.abs(expected).max()
+    assert len(torch_stand_in.made) == 2  # the pixels and the features
+    stream = cuda.stream(model._engine._backend)
+    for tensor in torch_stand_in.made:
+        assert (tensor.streams, tensor.returned) == ([stream], 1)
+
+    pixels.values[0, 2, 1, 0] = np.inf
+    with pytest.raises(ValueError, match="expected finite numbers, got NaN or infinity in tile 0"):
+        model.extract_feature(pixels)
+    wrong = torch_stand_in.empty(values.shape[1:], dtype=np.float16, device="cuda:0")
+    with pytest.raises(ValueError, match="pixel_values: expected 4 dimensions"):
+        model.extract_feature(wrong)
+
+
+@emulated
+def test_a_stream_is_a_gpus(cuda: Any) -> None:
+    for call in (cuda.stream, cuda.synchronize):
+        with pytest.raises(ValueError, match="backend: expected one on a GPU, got cpu"):
+            call(_core.cpu_backend())
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_torch_tensors(load: Any, tokenizer: Any, dtype: str) -> None:
+    """On a stream of torch's own that has not written the pixels yet when it hands them over."""
+    torch = optional("torch", "test-extras")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch finds no GPU")
+    model = load("cuda:0", dtype)
+    pixels = torch.from_numpy(tiles_of(model, 2)).to(getattr(torch, dtype))
+    expected = model.extract_feature(pixels)
+    with torch.cuda.stream(torch.cuda.Stream()):
+        late = torch.empty_like(pixels, device="cuda:0")
+        torch.cuda._sleep(100_000_000)
+        late.copy_(pixels.cuda())
+        features = model.extract_feature(late)
+        late.zero_()
+    assert (features.device, features.dtype) == (late.device, pixels.dtype)
+    torch.testing.assert_close(features.cpu(), expected, rtol=0, atol=0)
+    question = "<image>\nDescribe it."
+    settings = {"max_new_tokens": 4, "do_sample": False}
+    assert model.chat(tokenizer, pixels.cuda(), question, dict(settings)) == model.chat(
+        tokenizer, pixels, question, dict(settings)
+    )
+
+
+@on_gpu
+def test_another_gpu_has_no_context(load: Any) -> None:
+    """In a process of its own, which uses cuda:1 alone."""
+    code = (
+        "import subprocess, sys, os, internvl_native; "
+        f"model = internvl_native.AutoModel.from_pretrained({str(DATA / 'ckpt_rmsnorm')!r}, "
+        "device_map='cuda:1'); "
+        "print(subprocess.run(['nvidia-smi', '--id=0', '--query-compute-apps=pid', "
+        "'--format=csv,noheader'], capture_output=True, text=True).stdout.split(), os.getpid())"
+    )
+    if devices.missing() is not None or _count_gpus() < 2:
+        pytest.skip("needs two GPUs")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    users, pid = done.stdout.rsplit(maxsplit=1)
+    assert repr(pid) not in users
+
+
+def _count_gpus() -> int:
+    import internvl_native._cuda as module
+
+    return module.device_count()
 
 
 def in_threads(bodies: list[Callable[[], Any]]) -> list[Any]:

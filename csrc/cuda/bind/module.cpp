@@ -10,6 +10,17 @@
 
 namespace py = pybind11;
 
+namespace {
+
+/// A backend that backend() has returned.
+const internvl::cuda::CudaBackend& on_gpu(const internvl::Backend& backend) {
+  const auto* cuda = dynamic_cast<const internvl::cuda::CudaBackend*>(&backend);
+  internvl::check(cuda != nullptr, "backend: expected one on a GPU, got ", backend.name());
+  return *cuda;
+}
+
+}  // namespace
+
 PYBIND11_MODULE(_cuda, module) {
   using namespace internvl;
   py::module_::import("internvl_native._core");
@@ -46,4 +57,14 @@ PYBIND11_MODULE(_cuda, module) {
       },
       py::arg("device"), py::arg("folders"), py::arg("budget") = 0,
       "A backend on one GPU, of whose memory it takes at most `budget` bytes; 0 for all of it.");
+  module.def(
+      "stream",
+      [](const Backend& backend) {
+        return reinterpret_cast<std::uintptr_t>(on_gpu(backend).stream());
+      },
+      py::arg("backend"), "The CUDA stream that a backend queues its work on: a cudaStream_t.");
+  module.def(
+      "synchronize", [](const Backend& backend) { on_gpu(backend).synchronize(); },
+      py::arg("backend"), py::call_guard<py::gil_scoped_release>(),
+      "Waits for all work that a backend has queued.");
 }

@@ -163,6 +163,18 @@ extern "C" __attribute__((visibility("default"))) std::size_t standin_bytes_to_h
   return machine().bytes_to_host;
 }
 
+// Memory of another library on cuda:0, for ctypes, too.
+extern "C" __attribute__((visibility("default"))) void* standin_allocate(std::size_t bytes) {
+  static CUmemPoolHandle_st others{0};
+  const std::lock_guard<std::mutex> lock(machine().mutex);
+  void* data = standin::new_memory(bytes);
+  machine().allocations[address_of(data)] = {bytes, &others};
+  others.used += bytes;
+  return data;
+}
+
+extern "C" __attribute__((visibility("default"))) void standin_free(void* data) { free_now(data); }
+
 cudaError_t cudaGetLastError() {
   const cudaError_t error = last_error;
   last_error = cudaSuccess;
