@@ -25,14 +25,22 @@ namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
+void check_place(const InternVL& model, const LentArray& lent, const char* name) {
+  check(lent.place() == Place::kHost || model.backend().place() == Place::kDevice, name,
+        ": expected an array in the host's memory, as the model computes on ",
+        model.backend().name());
+}
+
 /// A numpy array, a bfloat16 one as its uint16 bits, or a LentArray.
-PixelValues pixel_view(const py::object& pixel_values, const std::string& dtype) {
+PixelValues pixel_view(const InternVL& model, const py::object& pixel_values,
+                       const std::string& dtype) {
   const DType parsed = parse_dtype(dtype);
   std::vector<std::int64_t> shape;
   const void* data = nullptr;
   Place place = Place::kHost;
   if (py::isinstance<LentArray>(pixel_values)) {
     const auto& lent = pixel_values.cast<const LentArray&>();
+    check_place(model, lent, "pixel_values");
     check(lent.dtype() == parsed, "pixel_values: expected ", dtype, ", got ",
           name_of(lent.dtype()));
     shape = lent.shape();
@@ -81,7 +89,7 @@ void run_extract_feature(const InternVL& model, Tensor out, const PixelValues& p
 
 py::array_t<float> extract_feature(const InternVL& model, const py::object& pixel_values,
                                    const std::string& dtype, const Recorders& recorders) {
-  const PixelValues pixels = pixel_view(pixel_values, dtype);
+  const PixelValues pixels = pixel_view(model, pixel_values, dtype);
   const std::int64_t tokens = model.tokens_per_tile(pixels);
   const std::int64_t width = model.config().decoder.hidden_size;
   py::array_t<float> features({pixels.tiles, tokens, width});
@@ -94,9 +102,10 @@ py::array_t<float> extract_feature(const InternVL& model, const py::object& pixe
 void extract_feature_into(const InternVL& model, const LentArray& out,
                           const py::object& pixel_values, const std::string& dtype,
                           const Recorders& recorders) {
-  const PixelValues pixels = pixel_view(pixel_values, dtype);
+  const PixelValues pixels = pixel_view(model, pixel_values, dtype);
   const std::int64_t tokens = model.tokens_per_tile(pixels);
   const std::int64_t width = model.config().decoder.hidden_size;
+  check_place(model, out, "out");
   check(out.dtype() == DType::kFloat32 &&
             out.shape() == std::vector<std::int64_t>{pixels.tiles, tokens, width},
         "out: expected float32 (", pixels.tiles, ", ", tokens, ", ", width, ")");
@@ -108,7 +117,7 @@ void extract_feature_into(const InternVL& model, const LentArray& out,
 py::array_t<float> vision_forward(const InternVL& model, const py::object& pixel_values,
                                   const std::string& dtype, std::int64_t layers,
                                   const Recorders& recorders) {
-  const PixelValues pixels = pixel_view(pixel_values, dtype);
+  const PixelValues pixels = pixel_view(model, pixel_values, dtype);
   check(layers >= 0 && layers <= model.config().vision.num_hidden_layers, "layers: expected 0 to ",
         model.config().vision.num_hidden_layers, ", got ", layers);
   const std::int64_t tokens = model.vision().tokens(pixels);
@@ -207,7 +216,7 @@ void bind_model(py::module_& module) {
       .def(
           "tokens_per_tile",
           [](const InternVL& model, const py::object& pixel_values, const std::string& dtype) {
-            return model.tokens_per_tile(pixel_view(pixel_values, dtype));
+            return model.tokens_per_tile(pixel_view(model, pixel_values, dtype));
           },
           py::arg("pixel_values"), py::arg("dtype"), "As extract_feature() returns them.")
       .def(

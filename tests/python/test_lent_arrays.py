@@ -55,6 +55,11 @@ def test_shapes_and_dtypes_must_fit(fast_model: Any) -> None:
         core.extract_feature(lent, "float16")
     with pytest.raises(ValueError, match="pixel_values: expected 4 dimensions"):
         core.extract_feature(_core.LentArray(pixels()[0].__dlpack__()), "float32")
+    elsewhere = _core.LentArray(Tensor(pixels(), "cuda:0").__dlpack__(stream=7))
+    with pytest.raises(ValueError, match="pixel_values: expected an array in the host's memory"):
+        core.extract_feature(elsewhere, "float32")
+    with pytest.raises(ValueError, match="out: expected an array in the host's memory"):
+        core.extract_feature_into(elsewhere, lent, "float32")
     message = re.escape(f"out: expected float32 (2, {fast_model.num_image_token}, ")
     with pytest.raises(ValueError, match=message):
         core.extract_feature_into(lent, lent, "float32")
