@@ -80,7 +80,7 @@ class Native:
         self.model.extract_feature(pixels)
 
     def generate(self, pixels: Any, ids: npt.NDArray[np.int64], new_tokens: int) -> None:
-        # No token ends the answer. With `min_new_tokens` the scores would go to the host, too.
+        # No token ends the answer.
         self.model.generate(
             pixel_values=pixels, input_ids=ids, do_sample=False,
             max_new_tokens=new_tokens, eos_token_id=-1,
