@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from datetime import date
 from pathlib import Path
 
 from internvl_native import num_threads
@@ -100,9 +101,12 @@ def main() -> None:
         results = Results.load(path)
         if (results.machine, results.shape) != (machine(), arguments.shape):
             raise SystemExit(f"{path}: of another machine or shape; name another file with --json")
-    command = _command(arguments)
-    if command not in results.commands:
-        results.commands.append(command)
+    for known, new in (
+        (results.commands, _command(arguments)),
+        (results.dates, date.today().isoformat()),
+    ):
+        if new not in known:
+            known.append(new)
     with checkpoint.written(arguments.checkpoint, arguments.shape) as folder:
         plan = Plan(
             arguments.stages, arguments.peers, folder, arguments.budget, arguments.rounds,

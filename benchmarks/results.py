@@ -78,6 +78,7 @@ class Results:
         engines: their descriptions by name.
         absent: why engines that were asked for are not there.
         failed: what went wrong, by "engine, stage".
+        dates: the days of the measurements.
     """
 
     machine: dict[str, Any]
@@ -87,6 +88,7 @@ class Results:
     absent: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
+    dates: list[str] = field(default_factory=list)
 
     def stage(self, name: str, dtype: str, threads: int) -> dict[str, Record]:
         """The records of a stage by engine."""

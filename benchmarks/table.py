@@ -103,7 +103,8 @@ def document(results: Results) -> str:
         header = f"{dtype}, {threads} thread{'s' * (threads > 1)}."
         blocks += [header + ceilings(results, dtype, threads), table(results, dtype, threads)]
         blocks.append(parts(results, dtype, threads))
-    blocks.append("Measured by " + ", ".join(f"`{command}`" for command in results.commands) + ".")
+    commands = ", ".join(f"`{command}`" for command in results.commands)
+    blocks.append(f"Measured by {commands} on {', '.join(results.dates)}.")
     blocks.append("\n".join(f"- {name}: {text}" for name, text in results.engines.items()))
     blocks.append("\n".join(f"- absent: {name} ({text})" for name, text in results.absent.items()))
     blocks.append("\n".join(f"- failed: {name} ({text})" for name, text in results.failed.items()))

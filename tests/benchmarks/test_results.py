@@ -34,6 +34,7 @@ def results() -> Results:
             record(NATIVE, [0.002], [Phase(1e6, 10e6)], "decode-320"),
             record(NATIVE, [0.01], [], "jpeg-2mp"),
         ],
+        ["2026-01-31"],
     )  # fmt: skip
 
 
@@ -81,6 +82,7 @@ def test_document_names_the_absent_and_the_failed(results: Results) -> None:
     assert "- absent: openvino (no module)" in text
     assert "- failed: reference, chat-7 (out of memory)" in text
     assert "- internvl-native: ours 1.0" in text
+    assert "Measured by `python -m benchmarks` on 2026-01-31." in text
     assert "100 GFLOP/s" in text
 
 
