@@ -82,10 +82,10 @@ def test_float32(impl: Implementation, models: Models, isa: str, name: str) -> N
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_bfloat16(
-    impl: Implementation, models: Models, isa: str, fastest_isa: str, name: str
+    impl: Implementation, models: Models, isa: str, exact_isa: str, name: str
 ) -> None:
     entry = ENTRIES[name][1]
-    exact = run(impl, models, fastest_isa, name, "float32")
+    exact = run(impl, models, exact_isa, name, "float32")
     worse = {}
     for tap, actual in run(impl, models, isa, name, "bfloat16").items():
         max_abs, rel_l2 = _errors(actual, exact[tap])

@@ -85,8 +85,8 @@ def check_scores(scores: list[np.ndarray], expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_call(impl: Implementation, models: Models, fastest_isa: str, name: str) -> None:
-    check(impl, models, fastest_isa, name)
+def test_call(impl: Implementation, models: Models, best_isa: str, name: str) -> None:
+    check(impl, models, best_isa, name)
 
 
 @pytest.mark.parametrize("name", list(CASES)[::EVERY])

@@ -31,11 +31,11 @@ CASES = {
 
 @pytest.fixture
 def edge_case(
-    request: pytest.FixtureRequest, impl: Implementation, models: Models, fastest_isa: str
+    request: pytest.FixtureRequest, impl: Implementation, models: Models, best_isa: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The stored entry, and what came of the call."""
     checkpoint, stored = CASES[request.param]
-    model = models(fastest_isa, checkpoint)
+    model = models(best_isa, checkpoint)
     edge = Edge(impl, model, impl.load_tokenizer(checkpoint))
     return stored, run_edge_case(edge, stored["case"])
 

@@ -33,26 +33,26 @@ def check_error(impl: Implementation, actual: dict[str, Any], expected: dict[str
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if not n.startswith("generate output")])
-def test_side_effects(impl: Implementation, models: Models, fastest_isa: str, name: str) -> None:
-    actual = run(impl, models, fastest_isa, name)
+def test_side_effects(impl: Implementation, models: Models, best_isa: str, name: str) -> None:
+    actual = run(impl, models, best_isa, name)
     expected = {key: CASES[name][key] for key in CASES[name] if key not in {"case", *ELSEWHERE}}
     if "error" in expected:
         check_error(impl, actual.pop("error"), expected.pop("error"))
     assert actual == expected
 
 
-def test_hidden_states(impl: Implementation, models: Models, fastest_isa: str) -> None:
+def test_hidden_states(impl: Implementation, models: Models, best_isa: str) -> None:
     name = "generate output_hidden_states"
-    actual, expected = run(impl, models, fastest_isa, name), CASES[name]
+    actual, expected = run(impl, models, best_isa, name), CASES[name]
     for key in ("question", "steps", "per_step", "shapes"):
         assert actual[key] == expected[key]
     np.testing.assert_allclose(actual["last_norm"], expected["last_norm"], rtol=1e-4)
     assert {"sequences", "hidden_states"} <= set(actual["keys"])
 
 
-def test_attentions(impl: Implementation, models: Models, fastest_isa: str) -> None:
+def test_attentions(impl: Implementation, models: Models, best_isa: str) -> None:
     """The engine never holds attention matrices, and says so."""
-    result = run(impl, models, fastest_isa, "generate output_attentions")["result"]
+    result = run(impl, models, best_isa, "generate output_attentions")["result"]
     if impl.name == "reference":
         assert "attentions" in result["value"]
     else:

@@ -137,7 +137,8 @@ class NativeImplementation:
 
 @dataclass
 class Models:
-    """Loads each model once a session: `models(isa, checkpoint, dtype, **config)`."""
+    """Loads each model once a session: `models(isa, checkpoint, dtype, **config)`, where "cuda:0"
+    counts as an instruction set."""
 
     impl: Implementation
     loaded: dict[Any, Any] = field(default_factory=dict)
@@ -147,13 +148,18 @@ class Models:
     ) -> Any:
         key = (isa, checkpoint, torch_dtype, *sorted(config.items()))
         if key not in self.loaded:
-            os.environ["INTERNVL_NATIVE_ISA"] = isa
-            try:
-                self.loaded[key] = self.impl.load_model(checkpoint, torch_dtype, **config)
-            finally:
-                del os.environ["INTERNVL_NATIVE_ISA"]
+            self.loaded[key] = self._load(isa, checkpoint, torch_dtype, **config)
         self.impl.renew(self.loaded[key])
         return self.loaded[key]
+
+    def _load(self, isa: str, checkpoint: Path, torch_dtype: str, **config: Any) -> Any:
+        if isa.startswith("cuda"):
+            return self.impl.load_model(checkpoint, torch_dtype, **config).to(isa)
+        os.environ["INTERNVL_NATIVE_ISA"] = isa
+        try:
+            return self.impl.load_model(checkpoint, torch_dtype, **config)
+        finally:
+            del os.environ["INTERNVL_NATIVE_ISA"]
 
 
 def load_tiles(
