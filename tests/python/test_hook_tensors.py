@@ -18,8 +18,8 @@ QUESTION = "Tell me a story."
 class Tensor(np.ndarray):
     """The part of torch.Tensor that the package and its callers' hooks touch."""
 
-    is_meta = False
-    layout = "torch.strided"
+    is_meta = is_cuda = False
+    layout, device = "torch.strided", "cpu"
 
     def detach(self) -> Tensor:
         return self
