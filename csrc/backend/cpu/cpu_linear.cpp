@@ -1,6 +1,7 @@
 // Preparing (packing) the weights of linear operations, and cutting the operations into tasks.
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "backend/cpu/cpu_backend.h"
 #include "core/error.h"
@@ -10,6 +11,8 @@ namespace internvl::cpu {
 namespace {
 
 // ---- packing
+
+constexpr int kLineBytes = 64;
 
 /// The rows of a WeightSource by number.
 class Rows {
@@ -29,17 +32,22 @@ class Rows {
   std::int64_t count() const { return count_; }
   std::int64_t cols() const { return source_[0].cols; }
 
-  /// out[c] = row(r, first + c), converted.
-  template <class T>
-  void read(T* out, std::int64_t row, std::int64_t first, std::int64_t count) const {
-    const RowRange& range = range_of(row);
-    const std::byte* from = data_of(row) + first * size_of(range.dtype);
-    switch (range.dtype) {
-      case DType::kFloat32: return convert<float>(out, from, count);
-      case DType::kBFloat16: return convert<BFloat16>(out, from, count);
-      case DType::kFloat16: return convert<Float16>(out, from, count);
+  /// A row to be read in pieces, each `count` elements from `first` on, converted.
+  struct Row {
+    const std::byte* data;
+    DType dtype;
+
+    template <class T>
+    void read(T* out, std::int64_t first, std::int64_t count) const {
+      const std::byte* from = data + first * size_of(dtype);
+      switch (dtype) {
+        case DType::kFloat32: return convert<float>(out, from, count);
+        case DType::kBFloat16: return convert<BFloat16>(out, from, count);
+        case DType::kFloat16: return convert<Float16>(out, from, count);
+      }
     }
-  }
+  };
+  Row row(std::int64_t number) const { return {data_of(number), range_of(number).dtype}; }
 
   /// Gives back rows [begin, end), which may lie in several ranges.
   void release(std::int64_t begin, std::int64_t end, const ReleaseBytes& release) const {
@@ -65,7 +73,11 @@ class Rows {
   template <class From, class T>
   static void convert(T* out, const std::byte* from, std::int64_t count) {
     if constexpr (std::is_same_v<From, T>) {
-      std::memcpy(out, from, count * sizeof(T));
+      if (count * sizeof(T) == kLineBytes) {
+        std::memcpy(out, from, kLineBytes);  // of a size that is known: a few moves, no call
+      } else {
+        std::memcpy(out, from, count * sizeof(T));
+      }
     } else {
       for (std::int64_t i = 0; i < count; ++i) {
         From value;
@@ -95,20 +107,18 @@ class Panels {
   std::int64_t count() const { return divide_up(sources_[0]->count(), share_); }
   int columns() const { return panel_columns_; }
 
-  /// Calls body(column, rows, row) for the columns of a panel that are not padding.
-  template <class Body>
-  void for_each_row(std::int64_t panel, const Body& body) const {
-    for (int column = 0; column < panel_columns_; ++column) {
-      const Rows& rows = *sources_[column / share_];
-      const std::int64_t row = panel * share_ + column % share_;
-      if (row < rows.count()) body(column, rows, row);
-    }
+  /// The row in a column of a panel; none in padding.
+  std::optional<Rows::Row> row(std::int64_t panel, int column) const {
+    const Rows& rows = *sources_[column / share_];
+    const std::int64_t number = panel * share_ + column % share_;
+    if (number >= rows.count()) return std::nullopt;
+    return rows.row(number);
   }
 
-  /// Gives back the rows of a panel.
-  void release(std::int64_t panel, const ReleaseBytes& release) const {
+  /// Gives back the rows of panels [begin, end).
+  void release(std::int64_t begin, std::int64_t end, const ReleaseBytes& release) const {
     for (const Rows* rows : sources_) {
-      rows->release(panel * share_, std::min((panel + 1) * share_, rows->count()), release);
+      rows->release(begin * share_, std::min(end * share_, rows->count()), release);
     }
   }
 
@@ -118,42 +128,61 @@ class Panels {
   int share_;
 };
 
-constexpr std::int64_t kChunk = 64;  // 64 x 64 elements of a panel stay in the L1 cache
+constexpr int kBlockColumns = 8;  // divides panel_columns of every instruction set
 
-/// out[(i / kGroup) * columns * kGroup + i % kGroup] = row(first + i)
+/// (ceil(cols / kGroup), columns, kGroup): kGroup neighbours of a row stay together.
 template <class T, int kGroup>
-void pack_column(T* out, int columns, const Rows& rows, std::int64_t row, std::int64_t first,
-                 std::int64_t count) {
-  T chunk[kChunk + kGroup] = {};
-  rows.read(chunk, row, first, count);
-  for (std::int64_t i = 0; i < count; i += kGroup) {
-    std::memcpy(out + i * columns, chunk + i, kGroup * sizeof(T));
-  }
-}
-
-/// (depth, columns), or (depth / kGroup, columns, kGroup) where kGroup neighbours of the depth stay
-/// together; depth is a multiple of kGroup.
-template <class T, int kGroup>
-void pack_panel(T* out, const Panels& panels, std::int64_t panel, std::int64_t cols,
-                std::int64_t depth) {
+void pack_panel(T* out, const Panels& panels, std::int64_t panel, std::int64_t cols) {
+  struct Group {
+    T elements[kGroup];
+  };
+  constexpr int kLine = kLineBytes / sizeof(T);
   const int columns = panels.columns();
-  std::memset(static_cast<void*>(out), 0, depth * columns * sizeof(T));
-  for (std::int64_t k = 0; k < cols; k += kChunk) {
-    panels.for_each_row(panel, [&](int column, const Rows& rows, std::int64_t row) {
-      pack_column<T, kGroup>(out + k * columns + column * kGroup, columns, rows, row, k,
-                             std::min(kChunk, cols - k));
-    });
+  for (int column = 0; column < columns; column += kBlockColumns) {
+    std::optional<Rows::Row> rows[kBlockColumns];
+    for (int c = 0; c < kBlockColumns; ++c) rows[c] = panels.row(panel, column + c);
+    // Whole cache lines are gathered before they are turned: rows often lie a power of two apart,
+    // and their lines evict each other from the first-level cache.
+    T block[kBlockColumns][kLine] = {};
+    for (std::int64_t k = 0; k < cols; k += kLine) {
+      const bool whole = cols - k >= kLine;
+      if (!whole) std::memset(static_cast<void*>(block), 0, sizeof block);
+      for (int c = 0; c < kBlockColumns; ++c) {
+        if (rows[c]) rows[c]->read(block[c], k, whole ? kLine : cols - k);
+      }
+      const std::int64_t groups = whole ? kLine / kGroup : divide_up(cols - k, kGroup);
+      T* target = out + k * columns + column * kGroup;
+      for (std::int64_t g = 0; g < groups; ++g, target += columns * kGroup) {
+        Group line[kBlockColumns];
+        for (int c = 0; c < kBlockColumns; ++c) {
+          std::memcpy(&line[c], block[c] + g * kGroup, sizeof(Group));
+        }
+        std::memcpy(target, line, sizeof line);
+      }
+    }
   }
 }
+
+// Pages of the checkpoint are given back task by task, which interrupts all threads: not too often.
+constexpr std::int64_t kTaskBytes = std::int64_t{4} << 20;
+constexpr std::int64_t kTasksPerThread = 4;
 
 template <class T, int kGroup>
 Buffer pack(const Panels& panels, std::int64_t cols, const ReleaseBytes& release) {
   const std::int64_t depth = divide_up(cols, kGroup) * kGroup;
   const std::int64_t panel_elements = depth * panels.columns();
-  Buffer buffer(panels.count() * panel_elements * sizeof(T));
-  parallel_for(panels.count(), [&](std::int64_t panel, int) {
-    pack_panel<T, kGroup>(buffer.as<T>() + panel * panel_elements, panels, panel, cols, depth);
-    if (release) panels.release(panel, release);
+  const std::int64_t panel_bytes = panel_elements * sizeof(T);
+  Buffer buffer(panels.count() * panel_bytes);
+  const std::int64_t run =
+      std::clamp<std::int64_t>(panels.count() / (kTasksPerThread * num_threads()), 1,
+                               std::max<std::int64_t>(kTaskBytes / panel_bytes, 1));
+  parallel_for(divide_up(panels.count(), run), [&](std::int64_t task, int) {
+    const std::int64_t begin = task * run;
+    const std::int64_t end = std::min(begin + run, panels.count());
+    for (std::int64_t panel = begin; panel < end; ++panel) {
+      pack_panel<T, kGroup>(buffer.as<T>() + panel * panel_elements, panels, panel, cols);
+    }
+    if (release) panels.release(begin, end, release);
   });
   return buffer;
 }
