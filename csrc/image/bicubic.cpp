@@ -36,8 +36,8 @@ BicubicFilter::BicubicFilter(int inputs, int outputs)
   }
   const int most = *std::max_element(count_.begin(), count_.end());
   groups_ = (most + kTapGroup - 1) / kTapGroup;
-  row_taps_.resize(std::size_t(outputs) * groups_ * 2 * kTapGroup);
-  column_taps_.resize(std::size_t(outputs) * groups_ * kTapGroup / 2);
+  row_taps_.reserve(std::size_t(outputs) * groups_);
+  column_taps_.reserve(std::size_t(outputs) * groups_ * kTapGroup / 2);
   std::vector<double> exact(most);
   for (int i = 0; i < outputs; ++i) {
     double sum = 0.0;
@@ -45,18 +45,21 @@ BicubicFilter::BicubicFilter(int inputs, int outputs)
       exact[k] = bicubic((k + first_[i] - center_of(i) + 0.5) * (1.0 / stretch));
       sum += exact[k];
     }
-    for (int k = 0; k < count_[i]; ++k) {
-      const double scaled = exact[k] / sum * (1 << cpu::kWeightBits);
-      const auto weight = static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-      const auto high = static_cast<std::int16_t>(weight >> cpu::kLowBits);
-      const auto low = static_cast<std::int16_t>(weight & ((1 << cpu::kLowBits) - 1));
-      std::int16_t* group =
-          row_taps_.data() + (std::int64_t{i} * groups_ + k / kTapGroup) * 2 * kTapGroup;
-      group[k % kTapGroup] = high;
-      group[kTapGroup + k % kTapGroup] = low;
-      cpu::ColumnTaps& pair = column_taps_[(std::int64_t{i} * groups_ * kTapGroup + k) / 2];
-      pair.high[k % 2] = high;
-      pair.low[k % 2] = low;
+    for (int first = 0; first < groups_ * kTapGroup; first += kTapGroup) {
+      std::int32_t weights[kTapGroup] = {};
+      for (int k = first; k < std::min(first + kTapGroup, count_[i]); ++k) {
+        const double scaled = exact[k] / sum * (1 << cpu::kWeightBits);
+        weights[k - first] = static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+      }
+      row_taps_.push_back(kernels_.cut(weights));
+      for (int k = 0; k < kTapGroup; k += 2) {
+        cpu::ColumnTaps& pair = column_taps_.emplace_back();
+        for (int half = 0; half < 2; ++half) {
+          const std::int32_t weight = weights[k + half];
+          pair.high[half] = static_cast<std::int16_t>(weight >> cpu::kLowBits);
+          pair.low[half] = static_cast<std::int16_t>(weight & ((1 << cpu::kLowBits) - 1));
+        }
+      }
     }
   }
 }

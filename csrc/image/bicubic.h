@@ -36,7 +36,7 @@ class BicubicFilter {
   std::vector<int> first_;
   std::vector<int> count_;
   int groups_;                                // of taps that the longest sum has
-  std::vector<std::int16_t> row_taps_;        // (outputs, groups, 2, kTapGroup)
+  std::vector<cpu::TapGroup> row_taps_;       // (outputs, groups)
   std::vector<cpu::ColumnTaps> column_taps_;  // (outputs, groups * kTapGroup / 2)
 };
 

@@ -124,10 +124,11 @@ struct RowKernels {
   void (*norm)(const NormArgs& args, std::int64_t row_begin, std::int64_t row_end);
 };
 
-/// Weights of resampling (image/bicubic.h) are kWeightBits of fraction in two halves of 16 bits,
-/// high * 2^kLowBits + low. Sums of either half, put together at the end, wrap at 32 bits to the
-/// same as sums of whole weights.
+/// Weights of resampling (image/bicubic.h) are kWeightBits of fraction, and below 2 in magnitude.
+/// Kernels cut them into narrower digits, from the top: sums of each digit, put together at the
+/// end, wrap at 32 bits to the same as sums of whole weights.
 constexpr int kWeightBits = 32 - 8 - 2;  // 8 of the result, 2 of headroom for overshoot
+/// Of the lower one of two 16-bit halves.
 constexpr int kLowBits = 12;
 /// Inputs of a row that are weighted at once.
 constexpr int kTapGroup = 4;
@@ -136,11 +137,15 @@ constexpr int kFilterRows = 4;
 /// Bytes that may be read behind the taps of a row, and written behind its outputs.
 constexpr int kFilterSlack = 4;
 
-/// Output x of a row is made of `groups` groups of pixels from first[x] on; taps of a group are
-/// kTapGroup high halves and as many low ones.
+/// kTapGroup weights as the kernel multiplies with them.
+struct TapGroup {
+  std::int8_t digits[4 * kTapGroup];
+};
+
+/// Output x of a row is made of `groups` groups of pixels from first[x] on.
 struct RowTaps {
   const int* first;
-  const std::int16_t* taps;  // (outputs, groups, 2, kTapGroup)
+  const TapGroup* taps;  // (outputs, groups)
   int groups;
   int outputs;
 };
@@ -153,6 +158,7 @@ struct ColumnTaps {
 
 /// Sums of interleaved 8-bit RGB, rounded and clamped to 8 bits.
 struct ResampleKernels {
+  TapGroup (*cut)(const std::int32_t (&weights)[kTapGroup]);
   /// Along kFilterRows rows.
   void (*rows)(const std::uint8_t* const* source, std::uint8_t* const* target, const RowTaps& taps);
   /// Across `count` rows, `stride` bytes apart: one row of `bytes`. The second of the last taps is

@@ -54,12 +54,84 @@ inline __m256i load_in_both_lanes(const void* data) {
   return _mm256_broadcastsi128_si256(_mm_loadu_si128(static_cast<const __m128i*>(data)));
 }
 
+#ifdef __AVX512VNNI__
+
+/// Three signed digits of 8 bits: the weights' first, second and third digits.
+inline TapGroup cut(const std::int32_t (&weights)[kTapGroup]) {
+  TapGroup group{};
+  for (int k = 0; k < kTapGroup; ++k) {
+    std::int32_t rest = weights[k];
+    for (int digit = 2; digit >= 0; --digit) {
+      const auto value = static_cast<std::int8_t>(rest);
+      group.digits[digit * kTapGroup + k] = value;
+      rest = (rest - value) >> 8;
+    }
+  }
+  return group;
+}
+
+/// One digit of four weights in every lane.
+inline __m512i digits_of(const TapGroup& group, int digit) {
+  std::int32_t four;
+  __builtin_memcpy(&four, group.digits + digit * kTapGroup, sizeof four);
+  return _mm512_set1_epi32(four);
+}
+
+inline __m128i load_pixels(const std::uint8_t* pixels) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixels));
+}
+
+inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* target,
+                        const RowTaps& taps) {
+  // A row's four pixels in a lane of 128 bits: four R, four G, four B, none.
+  const __m512i spread =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1));
+  const TapGroup* group = taps.taps;
+  for (int x = 0; x < taps.outputs; ++x) {
+    __m512i sums[3] = {_mm512_setzero_si512(), _mm512_setzero_si512(),
+                       _mm512_set1_epi32(kHalfOfUnit)};
+    std::int64_t at = std::int64_t{taps.first[x]} * 3;
+    for (int g = 0; g < taps.groups; ++g, at += 3 * kTapGroup, ++group) {
+      __m512i pixels = _mm512_castsi128_si512(load_pixels(source[0] + at));
+      pixels = _mm512_mask_broadcast_i32x4(pixels, 0x00f0, load_pixels(source[1] + at));
+      pixels = _mm512_mask_broadcast_i32x4(pixels, 0x0f00, load_pixels(source[2] + at));
+      pixels = _mm512_mask_broadcast_i32x4(pixels, 0xf000, load_pixels(source[3] + at));
+      pixels = _mm512_shuffle_epi8(pixels, spread);
+      for (int digit = 0; digit < 3; ++digit) {
+        sums[digit] = _mm512_dpbusd_epi32(sums[digit], pixels, digits_of(*group, digit));
+      }
+    }
+    const __m512i upper = _mm512_add_epi32(_mm512_slli_epi32(sums[0], 8), sums[1]);
+    const __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(upper, 8), sums[2]);
+    const __m512i values = _mm512_srai_epi32(sum, kWeightBits);
+    const __m128i bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(values, _mm512_setzero_si512()));
+    const int pixels[kFilterRows] = {_mm_extract_epi32(bytes, 0), _mm_extract_epi32(bytes, 1),
+                                     _mm_extract_epi32(bytes, 2), _mm_extract_epi32(bytes, 3)};
+    for (int r = 0; r < kFilterRows; ++r) {
+      __builtin_memcpy(target[r] + std::int64_t{x} * 3, &pixels[r], 4);
+    }
+  }
+}
+
+#else
+
 /// In the lanes of the result: the sum of a's lanes, and of b's, as integers.
 inline __m256i rounded_lanes(__m256i a, __m256i b) {
   const __m256i lower = _mm256_permute2x128_si256(a, b, 0x20);
   const __m256i upper = _mm256_permute2x128_si256(a, b, 0x31);
   const __m256i sum = _mm256_add_epi32(lower, upper);
   return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(kHalfOfUnit)), kWeightBits);
+}
+
+inline TapGroup cut(const std::int32_t (&weights)[kTapGroup]) {
+  std::int16_t halves[2][kTapGroup];
+  for (int k = 0; k < kTapGroup; ++k) {
+    halves[0][k] = static_cast<std::int16_t>(weights[k] >> kLowBits);
+    halves[1][k] = static_cast<std::int16_t>(weights[k] & ((1 << kLowBits) - 1));
+  }
+  TapGroup group;
+  __builtin_memcpy(&group, halves, sizeof group);
+  return group;
 }
 
 inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* target,
@@ -70,12 +142,12 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
                        -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
   const __m256i take_high = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
   const __m256i take_low = _mm256_setr_epi32(2, 2, 2, 2, 3, 3, 3, 3);
-  const std::int16_t* group = taps.taps;
+  const TapGroup* group = taps.taps;
   for (int x = 0; x < taps.outputs; ++x) {
     __m256i high[kFilterRows], low[kFilterRows];
     for (int r = 0; r < kFilterRows; ++r) high[r] = low[r] = _mm256_setzero_si256();
     std::int64_t at = std::int64_t{taps.first[x]} * 3;
-    for (int g = 0; g < taps.groups; ++g, at += 3 * kTapGroup, group += 2 * kTapGroup) {
+    for (int g = 0; g < taps.groups; ++g, at += 3 * kTapGroup, ++group) {
       const __m256i halves = load_in_both_lanes(group);
       const __m256i high_taps = _mm256_permutevar8x32_epi32(halves, take_high);
       const __m256i low_taps = _mm256_permutevar8x32_epi32(halves, take_low);
@@ -97,6 +169,8 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
     }
   }
 }
+
+#endif
 
 constexpr std::int64_t kChunkBytes = 32;
 
@@ -147,17 +221,24 @@ inline void filter_columns(const std::uint8_t* rows, std::int64_t stride, const 
 
 #else
 
+inline TapGroup cut(const std::int32_t (&weights)[kTapGroup]) {
+  TapGroup group;
+  __builtin_memcpy(&group, weights, sizeof group);
+  return group;
+}
+
 inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* target,
                         const RowTaps& taps) {
   for (int r = 0; r < kFilterRows; ++r) {
-    const std::int16_t* group = taps.taps;
+    const TapGroup* group = taps.taps;
     for (int x = 0; x < taps.outputs; ++x) {
       const std::uint8_t* pixel = source[r] + std::int64_t{taps.first[x]} * 3;
       std::int32_t sums[3] = {kHalfOfUnit, kHalfOfUnit, kHalfOfUnit};
-      for (int g = 0; g < taps.groups; ++g, group += 2 * kTapGroup) {
+      for (int g = 0; g < taps.groups; ++g, ++group) {
+        std::int32_t weights[kTapGroup];
+        __builtin_memcpy(weights, group, sizeof weights);
         for (int k = 0; k < kTapGroup; ++k, pixel += 3) {
-          const std::int32_t weight = whole_weight(group[k], group[kTapGroup + k]);
-          for (int c = 0; c < 3; ++c) sums[c] += weight * pixel[c];
+          for (int c = 0; c < 3; ++c) sums[c] += weights[k] * pixel[c];
         }
       }
       for (int c = 0; c < 3; ++c) target[r][std::int64_t{x} * 3 + c] = byte_of(sums[c]);
@@ -172,7 +253,7 @@ inline void filter_columns(const std::uint8_t* rows, std::int64_t stride, const 
 
 #endif
 
-constexpr ResampleKernels resample_kernels() { return {filter_rows, filter_columns}; }
+constexpr ResampleKernels resample_kernels() { return {cut, filter_rows, filter_columns}; }
 
 }  // namespace INTERNVL_ISA
 }  // namespace internvl::cpu
