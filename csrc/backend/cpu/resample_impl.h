@@ -97,6 +97,8 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
       pixels = _mm512_mask_broadcast_i32x4(pixels, 0x0f00, load_pixels(source[2] + at));
       pixels = _mm512_mask_broadcast_i32x4(pixels, 0xf000, load_pixels(source[3] + at));
       pixels = _mm512_shuffle_epi8(pixels, spread);
+
+#pragma GCC unroll 8
       for (int digit = 0; digit < 3; ++digit) {
         sums[digit] = _mm512_dpbusd_epi32(sums[digit], pixels, digits_of(*group, digit));
       }
@@ -107,6 +109,8 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
     const __m128i bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(values, _mm512_setzero_si512()));
     const int pixels[kFilterRows] = {_mm_extract_epi32(bytes, 0), _mm_extract_epi32(bytes, 1),
                                      _mm_extract_epi32(bytes, 2), _mm_extract_epi32(bytes, 3)};
+
+#pragma GCC unroll 8
     for (int r = 0; r < kFilterRows; ++r) {
       __builtin_memcpy(target[r] + std::int64_t{x} * 3, &pixels[r], 4);
     }
@@ -145,12 +149,16 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
   const TapGroup* group = taps.taps;
   for (int x = 0; x < taps.outputs; ++x) {
     __m256i high[kFilterRows], low[kFilterRows];
+
+#pragma GCC unroll 8
     for (int r = 0; r < kFilterRows; ++r) high[r] = low[r] = _mm256_setzero_si256();
     std::int64_t at = std::int64_t{taps.first[x]} * 3;
     for (int g = 0; g < taps.groups; ++g, at += 3 * kTapGroup, ++group) {
       const __m256i halves = load_in_both_lanes(group);
       const __m256i high_taps = _mm256_permutevar8x32_epi32(halves, take_high);
       const __m256i low_taps = _mm256_permutevar8x32_epi32(halves, take_low);
+
+#pragma GCC unroll 8
       for (int r = 0; r < kFilterRows; ++r) {
         const __m256i pixels = _mm256_shuffle_epi8(load_in_both_lanes(source[r] + at), spread);
         high[r] = multiply_add(high[r], pixels, high_taps);
@@ -164,6 +172,8 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
     const int pixels[kFilterRows] = {_mm256_extract_epi32(bytes, 0), _mm256_extract_epi32(bytes, 4),
                                      _mm256_extract_epi32(bytes, 1),
                                      _mm256_extract_epi32(bytes, 5)};
+
+#pragma GCC unroll 8
     for (int r = 0; r < kFilterRows; ++r) {
       __builtin_memcpy(target[r] + std::int64_t{x} * 3, &pixels[r], 4);
     }
@@ -180,41 +190,46 @@ inline __m256i both(const std::int16_t (&halves)[2]) {
   return _mm256_set1_epi32(pair);
 }
 
-inline void filter_chunk(const std::uint8_t* rows, std::int64_t stride, const ColumnTaps* taps,
-                         int count, std::uint8_t* target) {
-  const __m256i zero = _mm256_setzero_si256();
-  __m256i high[4], low[4];
-  for (int i = 0; i < 4; ++i) {
-    high[i] = zero;
-    low[i] = _mm256_set1_epi32(kHalfOfUnit);
-  }
-  for (int k = 0; k < count; k += 2, ++taps) {
-    const std::uint8_t* row = rows + k * stride;
-    const std::uint8_t* next = k + 1 < count ? row + stride : row;
-    const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row));
-    const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(next));
-    const __m256i lower = _mm256_unpacklo_epi8(a, b), upper = _mm256_unpackhi_epi8(a, b);
-    const __m256i pairs[4] = {_mm256_unpacklo_epi8(lower, zero), _mm256_unpackhi_epi8(lower, zero),
-                              _mm256_unpacklo_epi8(upper, zero), _mm256_unpackhi_epi8(upper, zero)};
-    const __m256i high_taps = both(taps->high), low_taps = both(taps->low);
-    for (int i = 0; i < 4; ++i) {
-      high[i] = multiply_add(high[i], pairs[i], high_taps);
-      low[i] = multiply_add(low[i], pairs[i], low_taps);
-    }
-  }
-  __m256i sums[4];
-  for (int i = 0; i < 4; ++i) sums[i] = _mm256_srai_epi32(whole_sum(high[i], low[i]), kWeightBits);
-  // Packing clamps, and undoes the order of unpacking.
-  const __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(sums[0], sums[1]),
-                                            _mm256_packs_epi32(sums[2], sums[3]));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), bytes);
-}
-
 inline void filter_columns(const std::uint8_t* rows, std::int64_t stride, const ColumnTaps* taps,
                            int count, std::int64_t bytes, std::uint8_t* target) {
+  const __m256i zero = _mm256_setzero_si256();
   const std::int64_t whole = bytes / kChunkBytes * kChunkBytes;
   for (std::int64_t at = 0; at < whole; at += kChunkBytes) {
-    filter_chunk(rows + at, stride, taps, count, target + at);
+    __m256i high[4], low[4];
+
+#pragma GCC unroll 8
+    for (int i = 0; i < 4; ++i) {
+      high[i] = zero;
+      low[i] = _mm256_set1_epi32(kHalfOfUnit);
+    }
+    const std::uint8_t* row = rows + at;
+    const ColumnTaps* pair = taps;
+    for (int k = 0; k < count; k += 2, row += 2 * stride, ++pair) {
+      const std::uint8_t* next = k + 1 < count ? row + stride : row;
+      const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row));
+      const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(next));
+      const __m256i lower = _mm256_unpacklo_epi8(a, b), upper = _mm256_unpackhi_epi8(a, b);
+      const __m256i pairs[4] = {
+          _mm256_unpacklo_epi8(lower, zero), _mm256_unpackhi_epi8(lower, zero),
+          _mm256_unpacklo_epi8(upper, zero), _mm256_unpackhi_epi8(upper, zero)};
+      const __m256i high_taps = both(pair->high), low_taps = both(pair->low);
+
+#pragma GCC unroll 8
+      for (int i = 0; i < 4; ++i) {
+        high[i] = multiply_add(high[i], pairs[i], high_taps);
+        low[i] = multiply_add(low[i], pairs[i], low_taps);
+      }
+    }
+    __m256i sums[4];
+
+#pragma GCC unroll 8
+    for (int i = 0; i < 4; ++i) {
+      sums[i] = _mm256_srai_epi32(whole_sum(high[i], low[i]), kWeightBits);
+    }
+    // Packing clamps, and undoes the order of unpacking.
+    const __m256i packed = _mm256_packus_epi16(_mm256_packs_epi32(sums[0], sums[1]),
+                                               _mm256_packs_epi32(sums[2], sums[3]));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(target + at), packed);
   }
   filter_columns_by_one(rows, stride, taps, count, whole, bytes, target);
 }
