@@ -36,8 +36,8 @@ BicubicFilter::BicubicFilter(int inputs, int outputs)
   }
   const int most = *std::max_element(count_.begin(), count_.end());
   groups_ = (most + kTapGroup - 1) / kTapGroup;
-  row_taps_.reserve(std::size_t(outputs) * groups_);
-  column_taps_.reserve(std::size_t(outputs) * groups_ * kTapGroup / 2);
+  const std::size_t taps = std::size_t(groups_) * kTapGroup;
+  std::vector<std::int32_t> weights(outputs * taps);
   std::vector<double> exact(most);
   for (int i = 0; i < outputs; ++i) {
     double sum = 0.0;
@@ -45,22 +45,18 @@ BicubicFilter::BicubicFilter(int inputs, int outputs)
       exact[k] = bicubic((k + first_[i] - center_of(i) + 0.5) * (1.0 / stretch));
       sum += exact[k];
     }
-    for (int first = 0; first < groups_ * kTapGroup; first += kTapGroup) {
-      std::int32_t weights[kTapGroup] = {};
-      for (int k = first; k < std::min(first + kTapGroup, count_[i]); ++k) {
-        const double scaled = exact[k] / sum * (1 << cpu::kWeightBits);
-        weights[k - first] = static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-      }
-      row_taps_.push_back(kernels_.cut(weights));
-      for (int k = 0; k < kTapGroup; k += 2) {
-        cpu::ColumnTaps& pair = column_taps_.emplace_back();
-        for (int half = 0; half < 2; ++half) {
-          const std::int32_t weight = weights[k + half];
-          pair.high[half] = static_cast<std::int16_t>(weight >> cpu::kLowBits);
-          pair.low[half] = static_cast<std::int16_t>(weight & ((1 << cpu::kLowBits) - 1));
-        }
-      }
+    for (int k = 0; k < count_[i]; ++k) {
+      const double scaled = exact[k] / sum * (1 << cpu::kWeightBits);
+      weights[i * taps + k] = static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
     }
+  }
+  row_taps_.resize(weights.size() / kTapGroup);
+  kernels_.cut(weights.data(), row_taps_.data(), row_taps_.size());
+  column_taps_.resize(weights.size() / 2);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    cpu::ColumnTaps& pair = column_taps_[i / 2];
+    pair.high[i % 2] = static_cast<std::int16_t>(weights[i] >> cpu::kLowBits);
+    pair.low[i % 2] = static_cast<std::int16_t>(weights[i] & ((1 << cpu::kLowBits) - 1));
   }
 }
 

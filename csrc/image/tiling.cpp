@@ -40,6 +40,18 @@ std::array<ByteToFloat, 3> make_tables(const Normalization& norm) {
   return tables;
 }
 
+/// Writes some neighbouring pixels of a row to the planes of red, green and blue: values that are
+/// stored together cost one store.
+template <int kPixels>
+void normalize(const std::uint8_t* pixels, const std::array<ByteToFloat, 3>& tables, float* red,
+               std::int64_t plane) {
+  for (int c = 0; c < 3; ++c) {
+    float values[kPixels];
+    for (int i = 0; i < kPixels; ++i) values[i] = tables[c][pixels[3 * i + c]];
+    std::memcpy(red + c * plane, values, sizeof values);
+  }
+}
+
 }  // namespace
 
 void TileGrid::validate() const {
@@ -64,14 +76,13 @@ void cut_pixel_values(const RgbView& image, const RowProducer& produce, const Ti
   const std::array<ByteToFloat, 3> tables = make_tables(norm);
   const std::int64_t size = grid.tile_size;
   for_each_tile_row(image, produce, grid, [&](int tile, int y, const std::uint8_t* row) {
+    constexpr int kPixels = 4;
     float* red = pixel_values + (std::int64_t{tile} * 3 * size + y) * size;
-    float* green = red + size * size;
-    float* blue = green + size * size;
-    for (std::int64_t x = 0; x < size; ++x, row += 3) {
-      red[x] = tables[0][row[0]];
-      green[x] = tables[1][row[1]];
-      blue[x] = tables[2][row[2]];
+    std::int64_t x = 0;
+    for (; x + kPixels <= size; x += kPixels) {
+      normalize<kPixels>(row + 3 * x, tables, red + x, size * size);
     }
+    for (; x < size; ++x) normalize<1>(row + 3 * x, tables, red + x, size * size);
   });
 }
 

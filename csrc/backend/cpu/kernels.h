@@ -158,7 +158,8 @@ struct ColumnTaps {
 
 /// Sums of interleaved 8-bit RGB, rounded and clamped to 8 bits.
 struct ResampleKernels {
-  TapGroup (*cut)(const std::int32_t (&weights)[kTapGroup]);
+  /// Weights of `count` groups, to what `rows` takes.
+  void (*cut)(const std::int32_t* weights, TapGroup* groups, std::size_t count);
   /// Along kFilterRows rows.
   void (*rows)(const std::uint8_t* const* source, std::uint8_t* const* target, const RowTaps& taps);
   /// Across `count` rows, `stride` bytes apart: one row of `bytes`. The second of the last taps is

@@ -57,7 +57,7 @@ inline __m256i load_in_both_lanes(const void* data) {
 #ifdef __AVX512VNNI__
 
 /// Three signed digits of 8 bits: the weights' first, second and third digits.
-inline TapGroup cut(const std::int32_t (&weights)[kTapGroup]) {
+inline TapGroup cut_group(const std::int32_t* weights) {
   TapGroup group{};
   for (int k = 0; k < kTapGroup; ++k) {
     std::int32_t rest = weights[k];
@@ -127,7 +127,7 @@ inline __m256i rounded_lanes(__m256i a, __m256i b) {
   return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(kHalfOfUnit)), kWeightBits);
 }
 
-inline TapGroup cut(const std::int32_t (&weights)[kTapGroup]) {
+inline TapGroup cut_group(const std::int32_t* weights) {
   std::int16_t halves[2][kTapGroup];
   for (int k = 0; k < kTapGroup; ++k) {
     halves[0][k] = static_cast<std::int16_t>(weights[k] >> kLowBits);
@@ -236,7 +236,7 @@ inline void filter_columns(const std::uint8_t* rows, std::int64_t stride, const 
 
 #else
 
-inline TapGroup cut(const std::int32_t (&weights)[kTapGroup]) {
+inline TapGroup cut_group(const std::int32_t* weights) {
   TapGroup group;
   __builtin_memcpy(&group, weights, sizeof group);
   return group;
@@ -267,6 +267,10 @@ inline void filter_columns(const std::uint8_t* rows, std::int64_t stride, const 
 }
 
 #endif
+
+inline void cut(const std::int32_t* weights, TapGroup* groups, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) groups[i] = cut_group(weights + i * kTapGroup);
+}
 
 constexpr ResampleKernels resample_kernels() { return {cut, filter_rows, filter_columns}; }
 
