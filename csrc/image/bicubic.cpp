@@ -24,7 +24,7 @@ double bicubic(double x) {
 }  // namespace
 
 // Every operation rounds as in Pillow: the build allows no fused multiply-add (CMakeLists.txt).
-BicubicFilter::BicubicFilter(int inputs, int outputs)
+BicubicFilter::BicubicFilter(Axis axis, int inputs, int outputs)
     : kernels_(cpu::select_kernels({}).resample), first_(outputs), count_(outputs) {
   const double scale = static_cast<double>(inputs) / outputs;
   const double stretch = std::max(scale, 1.0);  // antialiasing: widen the kernel when reducing
@@ -50,13 +50,16 @@ BicubicFilter::BicubicFilter(int inputs, int outputs)
       weights[i * taps + k] = static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
     }
   }
-  row_taps_.resize(weights.size() / kTapGroup);
-  kernels_.cut(weights.data(), row_taps_.data(), row_taps_.size());
-  column_taps_.resize(weights.size() / 2);
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    cpu::ColumnTaps& pair = column_taps_[i / 2];
-    pair.high[i % 2] = static_cast<std::int16_t>(weights[i] >> cpu::kLowBits);
-    pair.low[i % 2] = static_cast<std::int16_t>(weights[i] & ((1 << cpu::kLowBits) - 1));
+  if (axis == Axis::kWidth) {
+    row_taps_.resize(weights.size() / kTapGroup);
+    kernels_.cut(weights.data(), row_taps_.data(), row_taps_.size());
+  } else {
+    column_taps_.resize(weights.size() / 2);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      cpu::ColumnTaps& pair = column_taps_[i / 2];
+      pair.high[i % 2] = static_cast<std::int16_t>(weights[i] >> cpu::kLowBits);
+      pair.low[i % 2] = static_cast<std::int16_t>(weights[i] & ((1 << cpu::kLowBits) - 1));
+    }
   }
 }
 

@@ -12,8 +12,10 @@ namespace internvl {
 /// fewer, in 22-bit fixed point, rounded and clamped to 8 bits: bit for bit as in Pillow.
 class BicubicFilter {
  public:
+  enum class Axis : std::uint8_t { kWidth, kHeight };
+
   /// `outputs` from `inputs`, both positive.
-  BicubicFilter(int inputs, int outputs);
+  BicubicFilter(Axis axis, int inputs, int outputs);
 
   int outputs() const { return static_cast<int>(first_.size()); }
   /// Output i is made of inputs [first(i), end(i)).
@@ -23,11 +25,11 @@ class BicubicFilter {
   /// Bytes behind a row of inputs that filter_rows() may read.
   std::int64_t read_slack() const;
 
-  /// Along rows: cpu::kFilterRows rows of pixels, some of which may be the same.
+  /// Along rows, for Axis::kWidth: cpu::kFilterRows rows of pixels, some of which may be the same.
   void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* target) const;
 
-  /// Across rows: output row i, of `bytes` bytes, from rows [first(i), end(i)), which begin at
-  /// `rows` and are `stride` bytes apart.
+  /// Across rows, for Axis::kHeight: output row i, of `bytes` bytes, from rows [first(i), end(i)),
+  /// which begin at `rows` and are `stride` bytes apart.
   void filter_columns(int i, const std::uint8_t* rows, std::int64_t stride, std::int64_t bytes,
                       std::uint8_t* target) const;
 

@@ -82,8 +82,8 @@ Resizing::Resizing(const RgbView& image, int width, int height, RowSink sink)
   check(image.width > 0 && image.height > 0, "image: expected at least one pixel, got ",
         image.width, " x ", image.height);
   check(width > 0 && height > 0, "size: expected at least 1 x 1, got ", width, " x ", height);
-  if (width != image.width) widths_.emplace(image.width, width);
-  if (height != image.height) heights_.emplace(image.height, height);
+  if (width != image.width) widths_.emplace(BicubicFilter::Axis::kWidth, image.width, width);
+  if (height != image.height) heights_.emplace(BicubicFilter::Axis::kHeight, image.height, height);
   heights_first_ = widths_ && heights_ && saves_work(image, width, height);
 }
 

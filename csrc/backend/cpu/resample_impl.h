@@ -39,11 +39,7 @@ inline void filter_columns_by_one(const std::uint8_t* rows, std::int64_t stride,
 
 /// sum + the products of neighbouring 16-bit numbers, added in pairs.
 inline __m256i multiply_add(__m256i sum, __m256i a, __m256i b) {
-#ifdef __AVX512VNNI__
-  return _mm256_dpwssd_epi32(sum, a, b);
-#else
   return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
-#endif
 }
 
 inline __m256i whole_sum(__m256i high, __m256i low) {
@@ -58,13 +54,12 @@ inline __m256i load_in_both_lanes(const void* data) {
 
 /// Three signed digits of 8 bits: the weights' first, second and third digits.
 inline TapGroup cut_group(const std::int32_t* weights) {
+  constexpr std::uint32_t kOffset = 0x808080;  // digits + 128 are the bytes of the weight + kOffset
   TapGroup group{};
   for (int k = 0; k < kTapGroup; ++k) {
-    std::int32_t rest = weights[k];
-    for (int digit = 2; digit >= 0; --digit) {
-      const auto value = static_cast<std::int8_t>(rest);
-      group.digits[digit * kTapGroup + k] = value;
-      rest = (rest - value) >> 8;
+    const std::uint32_t digits = (static_cast<std::uint32_t>(weights[k]) + kOffset) ^ kOffset;
+    for (int digit = 0; digit < 3; ++digit) {
+      group.digits[digit * kTapGroup + k] = static_cast<std::int8_t>(digits >> (16 - 8 * digit));
     }
   }
   return group;
@@ -182,54 +177,98 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
 
 #endif
 
-constexpr std::int64_t kChunkBytes = 32;
+// The bytes of a register, which unpack and pack within lanes of 128 bits.
+#ifdef __AVX512BW__
 
-inline __m256i both(const std::int16_t (&halves)[2]) {
+using Bytes = __m512i;
+
+inline Bytes zeros() { return _mm512_setzero_si512(); }
+inline Bytes repeat(std::int32_t value) { return _mm512_set1_epi32(value); }
+inline Bytes load_bytes(const std::uint8_t* from) { return _mm512_loadu_si512(from); }
+inline void store_bytes(std::uint8_t* to, Bytes bytes) { _mm512_storeu_si512(to, bytes); }
+inline Bytes unpack_lower(Bytes a, Bytes b) { return _mm512_unpacklo_epi8(a, b); }
+inline Bytes unpack_upper(Bytes a, Bytes b) { return _mm512_unpackhi_epi8(a, b); }
+
+inline Bytes multiply_add(Bytes sum, Bytes a, Bytes b) {
+#ifdef __AVX512VNNI__
+  return _mm512_dpwssd_epi32(sum, a, b);
+#else
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+#endif
+}
+
+inline Bytes rounded_sum(Bytes high, Bytes low) {
+  const Bytes sum = _mm512_add_epi32(_mm512_slli_epi32(high, kLowBits), low);
+  return _mm512_srai_epi32(sum, kWeightBits);
+}
+
+inline Bytes pack(Bytes a, Bytes b, Bytes c, Bytes d) {
+  return _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+}
+
+#else
+
+using Bytes = __m256i;
+
+inline Bytes zeros() { return _mm256_setzero_si256(); }
+inline Bytes repeat(std::int32_t value) { return _mm256_set1_epi32(value); }
+inline Bytes load_bytes(const std::uint8_t* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const Bytes*>(from));
+}
+inline void store_bytes(std::uint8_t* to, Bytes bytes) {
+  _mm256_storeu_si256(reinterpret_cast<Bytes*>(to), bytes);
+}
+inline Bytes unpack_lower(Bytes a, Bytes b) { return _mm256_unpacklo_epi8(a, b); }
+inline Bytes unpack_upper(Bytes a, Bytes b) { return _mm256_unpackhi_epi8(a, b); }
+
+inline Bytes rounded_sum(Bytes high, Bytes low) {
+  return _mm256_srai_epi32(whole_sum(high, low), kWeightBits);
+}
+
+inline Bytes pack(Bytes a, Bytes b, Bytes c, Bytes d) {
+  return _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+}
+
+#endif
+
+inline Bytes repeat_pair(const std::int16_t (&halves)[2]) {
   std::int32_t pair;
   __builtin_memcpy(&pair, halves, sizeof pair);
-  return _mm256_set1_epi32(pair);
+  return repeat(pair);
 }
 
 inline void filter_columns(const std::uint8_t* rows, std::int64_t stride, const ColumnTaps* taps,
                            int count, std::int64_t bytes, std::uint8_t* target) {
-  const __m256i zero = _mm256_setzero_si256();
+  constexpr std::int64_t kChunkBytes = sizeof(Bytes);
+  const Bytes zero = zeros();
   const std::int64_t whole = bytes / kChunkBytes * kChunkBytes;
   for (std::int64_t at = 0; at < whole; at += kChunkBytes) {
-    __m256i high[4], low[4];
-
+    Bytes high[4], low[4];
 #pragma GCC unroll 8
     for (int i = 0; i < 4; ++i) {
       high[i] = zero;
-      low[i] = _mm256_set1_epi32(kHalfOfUnit);
+      low[i] = repeat(kHalfOfUnit);
     }
     const std::uint8_t* row = rows + at;
     const ColumnTaps* pair = taps;
     for (int k = 0; k < count; k += 2, row += 2 * stride, ++pair) {
-      const std::uint8_t* next = k + 1 < count ? row + stride : row;
-      const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row));
-      const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(next));
-      const __m256i lower = _mm256_unpacklo_epi8(a, b), upper = _mm256_unpackhi_epi8(a, b);
-      const __m256i pairs[4] = {
-          _mm256_unpacklo_epi8(lower, zero), _mm256_unpackhi_epi8(lower, zero),
-          _mm256_unpacklo_epi8(upper, zero), _mm256_unpackhi_epi8(upper, zero)};
-      const __m256i high_taps = both(pair->high), low_taps = both(pair->low);
-
+      const Bytes a = load_bytes(row);
+      const Bytes b = load_bytes(k + 1 < count ? row + stride : row);
+      const Bytes lower = unpack_lower(a, b), upper = unpack_upper(a, b);
+      const Bytes pairs[4] = {unpack_lower(lower, zero), unpack_upper(lower, zero),
+                              unpack_lower(upper, zero), unpack_upper(upper, zero)};
+      const Bytes high_taps = repeat_pair(pair->high), low_taps = repeat_pair(pair->low);
 #pragma GCC unroll 8
       for (int i = 0; i < 4; ++i) {
         high[i] = multiply_add(high[i], pairs[i], high_taps);
         low[i] = multiply_add(low[i], pairs[i], low_taps);
       }
     }
-    __m256i sums[4];
-
+    Bytes sums[4];
 #pragma GCC unroll 8
-    for (int i = 0; i < 4; ++i) {
-      sums[i] = _mm256_srai_epi32(whole_sum(high[i], low[i]), kWeightBits);
-    }
+    for (int i = 0; i < 4; ++i) sums[i] = rounded_sum(high[i], low[i]);
     // Packing clamps, and undoes the order of unpacking.
-    const __m256i packed = _mm256_packus_epi16(_mm256_packs_epi32(sums[0], sums[1]),
-                                               _mm256_packs_epi32(sums[2], sums[3]));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(target + at), packed);
+    store_bytes(target + at, pack(sums[0], sums[1], sums[2], sums[3]));
   }
   filter_columns_by_one(rows, stride, taps, count, whole, bytes, target);
 }
