@@ -92,7 +92,6 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
       pixels = _mm512_mask_broadcast_i32x4(pixels, 0x0f00, load_pixels(source[2] + at));
       pixels = _mm512_mask_broadcast_i32x4(pixels, 0xf000, load_pixels(source[3] + at));
       pixels = _mm512_shuffle_epi8(pixels, spread);
-
 #pragma GCC unroll 8
       for (int digit = 0; digit < 3; ++digit) {
         sums[digit] = _mm512_dpbusd_epi32(sums[digit], pixels, digits_of(*group, digit));
@@ -104,7 +103,6 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
     const __m128i bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(values, _mm512_setzero_si512()));
     const int pixels[kFilterRows] = {_mm_extract_epi32(bytes, 0), _mm_extract_epi32(bytes, 1),
                                      _mm_extract_epi32(bytes, 2), _mm_extract_epi32(bytes, 3)};
-
 #pragma GCC unroll 8
     for (int r = 0; r < kFilterRows; ++r) {
       __builtin_memcpy(target[r] + std::int64_t{x} * 3, &pixels[r], 4);
@@ -144,7 +142,6 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
   const TapGroup* group = taps.taps;
   for (int x = 0; x < taps.outputs; ++x) {
     __m256i high[kFilterRows], low[kFilterRows];
-
 #pragma GCC unroll 8
     for (int r = 0; r < kFilterRows; ++r) high[r] = low[r] = _mm256_setzero_si256();
     std::int64_t at = std::int64_t{taps.first[x]} * 3;
@@ -152,7 +149,6 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
       const __m256i halves = load_in_both_lanes(group);
       const __m256i high_taps = _mm256_permutevar8x32_epi32(halves, take_high);
       const __m256i low_taps = _mm256_permutevar8x32_epi32(halves, take_low);
-
 #pragma GCC unroll 8
       for (int r = 0; r < kFilterRows; ++r) {
         const __m256i pixels = _mm256_shuffle_epi8(load_in_both_lanes(source[r] + at), spread);
@@ -167,7 +163,6 @@ inline void filter_rows(const std::uint8_t* const* source, std::uint8_t* const* 
     const int pixels[kFilterRows] = {_mm256_extract_epi32(bytes, 0), _mm256_extract_epi32(bytes, 4),
                                      _mm256_extract_epi32(bytes, 1),
                                      _mm256_extract_epi32(bytes, 5)};
-
 #pragma GCC unroll 8
     for (int r = 0; r < kFilterRows; ++r) {
       __builtin_memcpy(target[r] + std::int64_t{x} * 3, &pixels[r], 4);
