@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/pause.h"
 
 namespace internvl {
 namespace {
@@ -25,14 +26,6 @@ constexpr int kMaxThreads = 1024;
 // A decoded token is about two hundred regions: workers wait a moment for the next one before
 // they sleep, since waking a thread costs more than a small region.
 constexpr int kSpins = 4000;
-
-inline void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 thread_local bool inside_region = false;
 

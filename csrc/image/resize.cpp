@@ -1,10 +1,10 @@
 #include "image/resize.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "core/error.h"
+#include "core/pause.h"
 #include "core/thread_pool.h"
 
 namespace internvl {
@@ -69,12 +69,28 @@ bool saves_work(const RgbView& image, int width, int height) {
 
 }  // namespace
 
-bool RowProgress::wait(int rows) const {
-  while (true) {
-    const int there = rows_.load(std::memory_order_acquire);
-    if (there == kAbandoned || there >= rows) return there != kAbandoned;
-    std::this_thread::yield();
+void RowProgress::reach(int rows) {
+  {
+    const std::lock_guard<std::mutex> lock(sleep_);
+    rows_.store(rows, std::memory_order_release);
   }
+  wake_.notify_all();
+}
+
+bool RowProgress::wait(int rows) {
+  const auto arrived = [&] {
+    const int there = rows_.load(std::memory_order_acquire);
+    return there == kAbandoned || there >= rows;
+  };
+  // The next rows are often about to come. Then sleep: on a busy machine, who yields instead is
+  // the last to run again.
+  constexpr int kLooks = 2000;
+  for (int look = 0; look < kLooks && !arrived(); ++look) pause();
+  if (!arrived()) {
+    std::unique_lock<std::mutex> lock(sleep_);
+    wake_.wait(lock, arrived);
+  }
+  return rows_.load(std::memory_order_acquire) != kAbandoned;
 }
 
 Resizing::Resizing(const RgbView& image, int width, int height, RowSink sink)

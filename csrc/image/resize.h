@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -15,15 +17,17 @@ namespace internvl {
 class RowProgress {
  public:
   /// The first `rows` rows are there.
-  void reach(int rows) { rows_.store(rows, std::memory_order_release); }
+  void reach(int rows);
   /// No more rows will come.
-  void abandon() { rows_.store(kAbandoned, std::memory_order_release); }
+  void abandon() { reach(kAbandoned); }
   /// Waits for the first `rows` rows; false if they will not come.
-  bool wait(int rows) const;
+  bool wait(int rows);
 
  private:
   static constexpr int kAbandoned = -1;
   std::atomic<int> rows_{0};
+  std::mutex sleep_;
+  std::condition_variable wake_;
 };
 
 /// Makes the rows of an image from the top.
