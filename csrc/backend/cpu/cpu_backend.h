@@ -26,13 +26,14 @@ class CpuBackend final : public Backend {
   std::int64_t extension_rows() const override { return prefill_rows(); }
   void replay(Recording& recording, const std::function<void()>& body) const override;
 
-  // cpu_linear.cpp
+  // cpu_weights.cpp
   Linear prepare_linear(const WeightSource& weight, const WeightSource& bias, DType dtype,
                         const ReleaseBytes& release) const override;
   Linear prepare_gated(const WeightSource& gate, const WeightSource& gate_bias,
                        const WeightSource& up, const WeightSource& up_bias, DType dtype,
                        const ReleaseBytes& release) const override;
 
+  // cpu_linear.cpp
   void linear(Tensor out, Tensor x, const Linear& linear, Activation activation) const override;
   void linear_gated(Tensor out, Tensor x, const Linear& linear,
                     Activation activation) const override;
