@@ -4,7 +4,9 @@
 set(oldest_nvcc 12.4)
 
 include(CheckLanguage)
-set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90a-real 90-virtual)
+if(NOT CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90a-real 90-virtual)
+endif()
 
 execute_process(
   COMMAND ${Python_EXECUTABLE} -c "import importlib.util

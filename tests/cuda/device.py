@@ -8,6 +8,7 @@ import functools
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,18 @@ def decoded(stored: Array, dtype: str) -> Array:
     return stored.astype(np.float32)
 
 
+def compile_library(build: Path, on_device: bool, *settings: str) -> Path:
+    """Compiles what changed; RuntimeError with the compiler's words where that fails."""
+    which = [f"-DON_DEVICE={on_device:d}", f"-DPython_EXECUTABLE={sys.executable}"]
+    compile_project(ROOT / "tests" / "cuda", build, [*which, *settings])
+    return build / "libkernels.so"
+
+
 @functools.cache
 def build_error() -> str:
     """Compiles what changed."""
     try:
-        compile_project(ROOT / "tests" / "cuda", BUILD, [f"-DON_DEVICE={ON_DEVICE:d}"])
+        compile_library(BUILD, ON_DEVICE)
     except RuntimeError as error:
         return str(error)
     return ""

@@ -24,9 +24,9 @@ def compile_project(source: Path, build: Path, settings: Sequence[str] = ()) -> 
         raise RuntimeError(f"the tests that compile {source} need cmake")
     for step in [["-S", str(source), "-B", str(build), *settings], ["--build", str(build)]]:
         # Not under the address sanitizer, if that runs the tests: compilers leak.
-        done = subprocess.run(
-            [cmake, *step], capture_output=True, text=True, env={**os.environ, "LD_PRELOAD": ""}
-        )
+        jobs = {"CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count())}
+        environment = {**jobs, **os.environ, "LD_PRELOAD": ""}
+        done = subprocess.run([cmake, *step], capture_output=True, text=True, env=environment)
         if done.returncode != 0:
             raise RuntimeError(f"cmake {' '.join(step)} failed:\n{done.stdout}\n{done.stderr}")
 
