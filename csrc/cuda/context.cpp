@@ -2,6 +2,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <map>
+#include <mutex>
+
 #include "cuda/status.h"
 
 namespace internvl::cuda {
@@ -56,6 +59,17 @@ const Driver& driver() {
 
 }  // namespace
 
+std::shared_ptr<const PrimaryContext> PrimaryContext::of(int device) {
+  // Never destroyed: what is left at the end of the process asks for a context, too.
+  static auto& mutex = *new std::mutex;
+  static auto& contexts = *new std::map<int, std::weak_ptr<const PrimaryContext>>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::weak_ptr<const PrimaryContext>& known = contexts[device];
+  std::shared_ptr<const PrimaryContext> context = known.lock();
+  if (context == nullptr) known = context = std::make_shared<const PrimaryContext>(device);
+  return context;
+}
+
 PrimaryContext::PrimaryContext(int device) {
   check_driver(driver().get_device(&device_, device), "cuDeviceGet");
   check_driver(driver().retain(&context_, device_), "cuDevicePrimaryCtxRetain");
@@ -63,8 +77,8 @@ PrimaryContext::PrimaryContext(int device) {
 
 PrimaryContext::~PrimaryContext() { driver().release(device_); }
 
-UseDevice::UseDevice(int device) : context_(device) {
-  check_driver(driver().push(context_.get()), "cuCtxPushCurrent");
+UseDevice::UseDevice(int device) : context_(PrimaryContext::of(device)) {
+  check_driver(driver().push(context_->get()), "cuCtxPushCurrent");
 }
 
 UseDevice::~UseDevice() {

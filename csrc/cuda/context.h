@@ -6,6 +6,8 @@
 
 #include <cuda.h>
 
+#include <memory>
+
 #include "core/error.h"
 
 namespace internvl::cuda {
@@ -13,6 +15,10 @@ namespace internvl::cuda {
 /// Keeps a GPU's context; makes it if there is none.
 class PrimaryContext {
  public:
+  /// The one that this process keeps, if it does: then the driver is asked for nothing, which
+  /// every operation would pay for, and a recording might not allow.
+  static std::shared_ptr<const PrimaryContext> of(int device);
+
   explicit PrimaryContext(int device);
   ~PrimaryContext();
   PrimaryContext(const PrimaryContext&) = delete;
@@ -35,7 +41,7 @@ class UseDevice {
   UseDevice& operator=(const UseDevice&) = delete;
 
  private:
-  PrimaryContext context_;
+  std::shared_ptr<const PrimaryContext> context_;
 };
 
 struct MemoryInfo {

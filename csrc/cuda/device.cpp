@@ -61,7 +61,9 @@ MemoryInfo memory_info(int device) {
 }
 
 Device::Device(int index, std::size_t budget)
-    : index_(checked(index)), budget_(budget == 0 ? SIZE_MAX : budget), context_(index) {
+    : index_(checked(index)),
+      budget_(budget == 0 ? SIZE_MAX : budget),
+      context_(PrimaryContext::of(index)) {
   check<DeviceError>(is_supported(index), "cuda:", index, kTooOld);
   const UseDevice use(index_);
   pool_ = MemoryPool::of(index_);

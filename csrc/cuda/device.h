@@ -63,7 +63,7 @@ class Device : public std::enable_shared_from_this<Device> {
 
   int index_;
   std::size_t budget_;
-  PrimaryContext context_;
+  std::shared_ptr<const PrimaryContext> context_;
   std::shared_ptr<MemoryPool> pool_;
   Stream stream_ = nullptr;
   std::atomic<std::size_t> in_use_{0};

@@ -65,6 +65,7 @@ Machine& machine() {
 
 thread_local std::vector<CUcontext> pushed;
 thread_local cudaError_t last_error = cudaSuccess;
+thread_local int recordings = 0;  // that this thread has begun and not ended
 
 cudaError_t result(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
@@ -230,6 +231,7 @@ CUresult cuDevicePrimaryCtxRelease(CUdevice device) {
 }
 
 CUresult cuCtxPushCurrent(CUcontext context) {
+  if (recordings > 0) return CUDA_ERROR_INVALID_VALUE;
   pushed.push_back(context);
   return CUDA_SUCCESS;
 }
@@ -297,7 +299,9 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   in_context();
   *graph = stream->recorded.release();
-  return *graph == nullptr ? result(cudaErrorInvalidValue) : cudaSuccess;
+  if (*graph == nullptr) return result(cudaErrorInvalidValue);
+  --recordings;
+  return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
@@ -305,6 +309,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   in_context();
   if (flags != 0) return result(cudaErrorInvalidValue);
   *executable = new CUgraphExec_st{*graph};
+  ++recordings;
   return cudaSuccess;
 }
 
