@@ -56,7 +56,10 @@ Graph::Graph(std::shared_ptr<Device> device, const std::function<void()>& body)
 }
 
 Graph::~Graph() {
-  give_back(device_->index(), [this] { cudaGraphExecDestroy(executable_); });
+  give_back(device_->index(), [this] {
+    device_->synchronize();  // it may still run, on memory of its own
+    cudaGraphExecDestroy(executable_);
+  });
 }
 
 void Graph::launch() const {

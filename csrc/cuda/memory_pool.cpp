@@ -18,7 +18,7 @@ std::shared_ptr<MemoryPool> MemoryPool::of(int device) {
   return pool;
 }
 
-MemoryPool::MemoryPool(int device) {
+MemoryPool::MemoryPool(int device) : device_(device) {
   cudaMemPoolProps properties{};
   properties.allocType = cudaMemAllocationTypePinned;
   properties.location.type = cudaMemLocationTypeDevice;
@@ -29,7 +29,11 @@ MemoryPool::MemoryPool(int device) {
                "cudaMemPoolSetAttribute");
 }
 
-MemoryPool::~MemoryPool() { cudaMemPoolDestroy(pool_); }
+// Recordings have memory beside the pool, which the GPU gets back only when it is asked to.
+MemoryPool::~MemoryPool() {
+  cudaMemPoolDestroy(pool_);
+  cudaDeviceGraphMemTrim(device_);
+}
 
 std::byte* MemoryPool::allocate(std::size_t bytes, Stream stream) const {
   void* data = nullptr;
@@ -40,6 +44,7 @@ std::byte* MemoryPool::allocate(std::size_t bytes, Stream stream) const {
     // What is kept may be in pieces that are too small: let the GPU have them first.
     check_status(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
     check_status(cudaMemPoolTrimTo(pool_, 0), "cudaMemPoolTrimTo");
+    check_status(cudaDeviceGraphMemTrim(device_), "cudaDeviceGraphMemTrim");
     result = take();
   }
   if (result == cudaErrorMemoryAllocation) {

@@ -35,6 +35,7 @@ class MemoryPool {
  private:
   std::size_t attribute(cudaMemPoolAttr which) const;
 
+  int device_;
   cudaMemPool_t pool_ = nullptr;
 };
 

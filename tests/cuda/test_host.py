@@ -203,6 +203,16 @@ def test_a_recording_repeats_what_was_queued(module: Any, cuda: Any) -> None:
         np.testing.assert_allclose(actual, x @ w.T, rtol=0, atol=1e-5)
 
 
+def test_memory_of_recordings_goes_back(cuda: Any) -> None:
+    device = cuda.Device(0)
+    graph = cuda.Graph(device, lambda: device.rows(0, 1, 10 * MIB, 10 * MIB))
+    del graph
+    gc.collect()
+    assert device.available() == 24 * MIB  # kept for the next one
+    assert device.rows(0, 1, 15 * MIB, 15 * MIB) is not None
+    assert device.available() == 64 * MIB
+
+
 def test_a_recording_that_is_broken_off(cuda: Any) -> None:
     device = cuda.Device(0)
     first, second = (on_device(device, random(3, 4, seed=seed), "float32") for seed in (0, 1))

@@ -49,9 +49,10 @@ struct Machine {
   std::map<std::uintptr_t, Allocation> allocations;
   std::array<CUctx_st, 8> contexts;
   std::set<CUmemPoolHandle_st*> pools;
+  std::array<std::size_t, 8> of_graphs{};  // that are gone: kept until it is trimmed
 
   std::size_t free(int device) const {
-    std::size_t taken = 0;
+    std::size_t taken = of_graphs.at(device);
     for (const CUmemPoolHandle_st* pool : pools)
       if (pool->device == device) taken += pool->reserved;
     return bytes - taken;
@@ -64,8 +65,8 @@ Machine& machine() {
 }
 
 thread_local std::vector<CUcontext> pushed;
-thread_local cudaError_t last_error = cudaSuccess;
 thread_local int recordings = 0;  // that this thread has begun and not ended
+thread_local cudaError_t last_error = cudaSuccess;
 
 cudaError_t result(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
@@ -111,6 +112,17 @@ cudaError_t free_now(void* data) {
   return cudaSuccess;
 }
 
+/// Memory of a graph stays with the device.
+void free_of_graph(void* data) {
+  {
+    const std::lock_guard<std::mutex> lock(machine().mutex);
+    const Machine::Allocation& allocation = machine().allocations.at(address_of(data));
+    allocation.pool->reserved -= allocation.bytes;
+    machine().of_graphs.at(allocation.pool->device) += allocation.bytes;
+  }
+  free_now(data);
+}
+
 /// Whether both sides lie where the kind says.
 bool is_right(cudaMemcpyKind kind, const void* to, std::size_t to_bytes, const void* from,
               std::size_t from_bytes) {
@@ -131,6 +143,7 @@ void set_machine(int devices, std::size_t bytes) {
   machine().capability = 9;
   machine().locked = false;
   for (CUctx_st& context : machine().contexts) context.has_runtime = false;
+  machine().of_graphs.fill(0);
 }
 
 std::vector<int> contexts() {
@@ -216,7 +229,9 @@ CUresult cuDeviceGet(CUdevice* device, int ordinal) {
   return ordinal >= 0 && ordinal < machine().devices ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
+// Stricter than a driver may be, whose documentation does not say what a recording allows.
 CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
+  if (recordings > 0) return CUDA_ERROR_INVALID_VALUE;
   const std::lock_guard<std::mutex> lock(machine().mutex);
   *context = &machine().contexts.at(device);
   (*context)->device = device;
@@ -231,7 +246,6 @@ CUresult cuDevicePrimaryCtxRelease(CUdevice device) {
 }
 
 CUresult cuCtxPushCurrent(CUcontext context) {
-  if (recordings > 0) return CUDA_ERROR_INVALID_VALUE;
   pushed.push_back(context);
   return CUDA_SUCCESS;
 }
@@ -293,6 +307,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
   if (stream->recorded != nullptr || mode != cudaStreamCaptureModeThreadLocal)
     return result(cudaErrorInvalidValue);
   stream->recorded = std::make_unique<CUgraph_st>();
+  ++recordings;
   return cudaSuccess;
 }
 
@@ -309,7 +324,6 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   in_context();
   if (flags != 0) return result(cudaErrorInvalidValue);
   *executable = new CUgraphExec_st{*graph};
-  ++recordings;
   return cudaSuccess;
 }
 
@@ -365,6 +379,13 @@ cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool) {
   return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGraphMemTrim(int device) {
+  in_context();
+  const std::lock_guard<std::mutex> lock(machine().mutex);
+  machine().of_graphs.at(device) = 0;
+  return cudaSuccess;
+}
+
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, std::size_t) {
   in_context();
   const std::lock_guard<std::mutex> lock(machine().mutex);
@@ -399,7 +420,7 @@ cudaError_t cudaMallocFromPoolAsync(void** data, std::size_t bytes, cudaMemPool_
   machine().allocations[address_of(*data)] = {bytes, pool};
   pool->used += bytes;
   pool->reserved = std::max(pool->reserved, pool->used);
-  if (stream->recorded != nullptr) stream->recorded->memory.emplace_back(*data, free_now);
+  if (stream->recorded != nullptr) stream->recorded->memory.emplace_back(*data, free_of_graph);
   return cudaSuccess;
 }
 
