@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .checkpoint import SHAPES, Shape
-from .cuda_floors import ELEMENT_BYTES, PATCHES, VISION_TOKENS, Work
 from .cuda_results import RESULTS, Gpu, Record, Results, file_name, machine, require_gpu
+from .work import PATCH_INPUTS, PATCHES, VISION_TOKENS, Phase
 
 DTYPE = "bfloat16"
+ELEMENT_BYTES = 2
 FLOAT_BYTES = 4
 TILES = 7
 PREFILL_ROWS = 1856
@@ -35,7 +36,7 @@ class Case(NamedTuple):
     """
 
     name: str
-    work: Work
+    work: Phase
     make: Callable[[Any], Any]
     runs: int
 
@@ -56,13 +57,13 @@ def product(
             rows, out_features, in_features, DTYPE, operation, activation, copies
         )
 
-    return Case(name, Work(copies * 2 * rows * weights, copies * moved), make, 1 if few else 8)
+    return Case(name, Phase(copies * 2 * rows * weights, copies * moved), make, 1 if few else 8)
 
 
 def vision_attention(shape: Shape, tiles: int) -> Case:
     head_dim = shape.vit_width // shape.vit_heads
     rows = tiles * VISION_TOKENS
-    work = Work(
+    work = Phase(
         4 * rows * VISION_TOKENS * shape.vit_width, ELEMENT_BYTES * 4 * rows * shape.vit_width
     )
     return Case(
@@ -84,7 +85,7 @@ def cached(shape: Shape, operation: str, rows: int, past: int) -> Case:
         moved = rows * (2 * shape.width + 2.5 * kv_width)  # k in place, and both into the cache
     name = f"{operation}, {rows} rows behind {past}, {shape.heads} heads of {head_dim}"
     return Case(
-        name, Work(shape.layers * flops, ELEMENT_BYTES * shape.layers * moved),
+        name, Phase(shape.layers * flops, ELEMENT_BYTES * shape.layers * moved),
         lambda on: on.cached_of(
             operation, rows, past, shape.heads, shape.kv_heads, head_dim, shape.layers, DTYPE
         ), 1,
@@ -97,21 +98,21 @@ def moving(shape: Shape, tiles: int) -> Iterator[Case]:
     kind = "rms" if shape.is_6b else "layer"
     yield Case(
         f"{kind} norm, {rows} x {width}",
-        Work(0, (FLOAT_BYTES + ELEMENT_BYTES) * rows * width),
+        Phase(0, (FLOAT_BYTES + ELEMENT_BYTES) * rows * width),
         lambda on: on.norm_of(rows, width, kind, DTYPE), 32,
     )  # fmt: skip
-    pixels = tiles * PATCHES * 3 * 14**2
+    pixels = tiles * PATCHES * PATCH_INPUTS
     yield Case(
-        f"patchify, {tiles} tiles", Work(0, 2 * ELEMENT_BYTES * pixels),
+        f"patchify, {tiles} tiles", Phase(0, 2 * ELEMENT_BYTES * pixels),
         lambda on: on.patchify_of(tiles, 448, 14, DTYPE), 32,
     )  # fmt: skip
     yield Case(
         f"pixel shuffle, {tiles} tiles of {width}",
-        Work(0, 2 * FLOAT_BYTES * tiles * PATCHES * width),
+        Phase(0, 2 * FLOAT_BYTES * tiles * PATCHES * width),
         lambda on: on.pixel_shuffle_of(tiles, 32, width), 32,
     )  # fmt: skip
     yield Case(
-        f"argmax of {shape.vocab}", Work(0, FLOAT_BYTES * shape.vocab),
+        f"argmax of {shape.vocab}", Phase(0, FLOAT_BYTES * shape.vocab),
         lambda on: on.argmax_of(1, shape.vocab), 32,
     )  # fmt: skip
 
@@ -146,7 +147,7 @@ def measure(case: Case, gpu: Gpu, rounds: int, results: Results, label: str) -> 
         (seconds,) = operation.seconds(case.runs, 1)
         results.ceilings.append(ceilings)
         record.seconds.append(seconds)
-        record.floors.append(case.work.floor(ceilings))
+        record.floors.append(case.work.floor(*ceilings))
     last = results.ceilings[-1]
     multiplies = case.work.flops / last.flops > case.work.bytes / last.bytes
     rate = (case.work.flops / 1e12 if multiplies else case.work.bytes / 1e9) / record.median

@@ -26,20 +26,13 @@ import numpy.typing as npt
 import internvl_native
 
 from .checkpoint import SHAPES
-from .cuda_floors import (
-    IMAGE_TOKENS,
-    TEXT_TOKENS,
-    Ceilings,
-    decode,
-    first_token,
-    prompt_tokens,
-    vision,
-)
 from .cuda_peer import Peer
-from .cuda_results import RESULTS, Gpu, Record, Results, file_name, machine, require_gpu
+from .cuda_results import RESULTS, Ceilings, Gpu, Record, Results, file_name, machine, require_gpu
 from .random_weights import random_model
+from .work import IMAGE_TOKENS, TEXT_TOKENS, Phase, chat, decode, prompt_tokens, vision
 
 DTYPE = "bfloat16"
+ELEMENT_BYTES = 2
 NEW_TOKENS = 33  # the first, and as many as a sentence has
 
 
@@ -94,12 +87,15 @@ class Native:
 class Stage(NamedTuple):
     """Attributes:
     seconds: of one run.
-    floor: seconds at these ceilings.
+    phases: what a run has to do at least.
     """
 
     name: str
     seconds: Callable[[], float]
-    floor: Callable[[Ceilings], float]
+    phases: list[Phase]
+
+    def floor(self, ceilings: Ceilings) -> float:
+        return sum(phase.floor(*ceilings) for phase in self.phases)
 
 
 def timed(run: Callable[[], Any]) -> float:
@@ -132,16 +128,13 @@ def stages(engine: Engine, shape: str, tiles: int) -> list[Stage]:
     return [
         Stage(
             f"{label}: vision", lambda: timed(lambda: engine.vision(pixels)),
-            lambda ceilings: vision(sizes, tiles).floor(ceilings),
+            [vision(sizes, tiles, ELEMENT_BYTES)],
         ),
         Stage(
             f"{label}: first token", lambda: answer(1),
-            lambda ceilings: first_token(sizes, tiles, ceilings),
+            chat(sizes, tiles, ELEMENT_BYTES, new_tokens=1),
         ),
-        Stage(
-            f"{label}: a token more", token,
-            lambda ceilings: decode(sizes, context).floor(ceilings),
-        ),
+        Stage(f"{label}: a token more", token, [decode(sizes, context, 1, ELEMENT_BYTES)]),
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .checkpoint import SHAPES
-from .cuda_floors import IMAGE_TOKENS
+from .work import IMAGE_TOKENS
 
 IMAGE_TOKEN = 5
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .checkpoint import SHAPES, Shape
-from .work import PATCHES
+from .work import VISION_TOKENS
 
 # The constants of the sources named beside them.
 PANEL_COLUMNS = 64  # linear_impl.h, AVX-512
@@ -104,12 +104,12 @@ def rope_store(rows: int, heads: int, kv_heads: int, size: int) -> Operation:
 
 def vision(s: Shape, tiles: int, cores: int) -> Iterator[Operation]:
     """The layers of the vision transformer."""
-    rows = tiles * PATCHES
+    rows = tiles * VISION_TOKENS
     width, inner, heads = s.vit_width, s.vit_inner, s.vit_heads
     for _ in range(s.vit_layers):
         yield rowwise("norm", rows, width)
         yield linear("qkv", rows, width, 3 * width, cores)
-        yield vision_attention(tiles, PATCHES, heads, width // heads, cores)
+        yield vision_attention(tiles, VISION_TOKENS, heads, width // heads, cores)
         yield linear("proj", rows, width, width, cores)
         yield rowwise("norm", rows, width)
         yield linear("fc1", rows, width, inner, cores)

@@ -14,7 +14,7 @@ FULL_HD = (1920, 1080)
 FULL_HD_TILES = 9  # of max_num=12, the thumbnail included
 TWELVE_MEGAPIXELS = (4000, 3000)
 
-Workload = Callable[[str, Shape, int], list[Phase]]
+Workload = Callable[[Shape, int], list[Phase]]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Stage:
 
     Attributes:
         kind: the name that engines measure it under, with `sizes` as arguments.
-        workload: its phases for a shape's name, the shape and the bytes of an element.
+        workload: its phases for a shape and the bytes of an element.
         rounds: how often each engine runs it, in turns.
     """
 
@@ -32,11 +32,11 @@ class Stage:
     kind: str
     sizes: tuple[int, ...]
     rounds: int
-    workload: Workload = lambda shape, sizes, element: []
+    workload: Workload = lambda sizes, element: []
 
     def phases(self, shape: str, dtype: str) -> list[Phase]:
         """What it has to do; empty where no floor is known."""
-        return self.workload(shape, SHAPES[shape], ELEMENT_BYTES[dtype])
+        return self.workload(SHAPES[shape], ELEMENT_BYTES[dtype])
 
     @property
     def warms_up(self) -> bool:
@@ -47,21 +47,21 @@ class Stage:
 def _vision(tiles: int, rounds: int) -> Stage:
     return Stage(
         f"vit-{tiles}", f"`extract_feature`, {tiles} tile{'s' * (tiles > 1)}", "vision", (tiles,),
-        rounds, lambda shape, sizes, element: [work.vision(shape, sizes, tiles, element)],
+        rounds, lambda sizes, element: [work.vision(sizes, tiles, element)],
     )  # fmt: skip
 
 
 def _prefill(tokens: int, rounds: int) -> Stage:
     return Stage(
         f"prefill-{tokens}", f"prefill, {tokens} tokens", "prefill", (tokens,),
-        rounds, lambda shape, sizes, element: [work.prefill(shape, sizes, tokens, element)],
+        rounds, lambda sizes, element: [work.prefill(sizes, tokens, element)],
     )  # fmt: skip
 
 
 def _decode(context: int) -> Stage:
     return Stage(
         f"decode-{context}", f"decoding behind {context} tokens", "decode", (context,), 15,
-        lambda shape, sizes, element: [work.decode(shape, sizes, context, 1, element)],
+        lambda sizes, element: [work.decode(sizes, context, 1, element)],
     )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def _chat(tiles: int, rounds: int) -> Stage:
     return Stage(
         f"chat-{tiles}", f"`chat`, {tiles} tile{'s' * (tiles > 1)}, {NEW_TOKENS} tokens", "chat",
         (tiles,), rounds,
-        lambda shape, sizes, element: work.chat(shape, sizes, tiles, element),
+        lambda sizes, element: work.chat(sizes, tiles, element),
     )  # fmt: skip
 
 
@@ -88,13 +88,13 @@ STAGES = [
     *_image("12mp", TWELVE_MEGAPIXELS),
     Stage(
         "load", "loading from the page cache", "load", (), 3,
-        lambda shape, sizes, element: [work.load(shape, element)],
+        lambda sizes, element: [work.load(sizes, element)],
     ),
     _vision(1, 7),
     _vision(7, 3),
     Stage(
         "projector", "projector, 7 tiles", "projector", (7,), 9,
-        lambda shape, sizes, element: [work.projector(shape, 7, element)],
+        lambda sizes, element: [work.projector(sizes, 7, element)],
     ),
     _prefill(320, 5),
     _decode(320),
@@ -102,14 +102,14 @@ STAGES = [
     _decode(1856),
     Stage(
         "decode-8", "decoding 8 sequences of 64 tokens", "decode_batch", (64, 8), 15,
-        lambda shape, sizes, element: [work.decode(shape, sizes, 64, 8, element)],
+        lambda sizes, element: [work.decode(sizes, 64, 8, element)],
     ),
     _chat(1, 3),
     _chat(7, 3),
     Stage("second-turn", f"second turn about 7 tiles, {NEW_TOKENS} tokens", "second_turn", (7,), 3),
     Stage(
         "first-token", "JPEG to first token, 1920 x 1080", "first_token", FULL_HD, 3,
-        lambda shape, sizes, element: work.chat(shape, sizes, FULL_HD_TILES, element, new_tokens=1),
+        lambda sizes, element: work.chat(sizes, FULL_HD_TILES, element, new_tokens=1),
     ),
 ]  # fmt: skip
 BY_NAME = {stage.name: stage for stage in STAGES}

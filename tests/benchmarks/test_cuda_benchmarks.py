@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from benchmarks import checkpoint, cuda_kernels, cuda_models, cuda_peer
 from benchmarks.checkpoint import SHAPES, Shape
-from benchmarks.cuda_floors import Ceilings, decoder_weights, vision_weights
-from benchmarks.cuda_results import Record, Results, document, duration, file_name
+from benchmarks.cuda_results import Ceilings, Record, Results, document, duration, file_name
 from benchmarks.random_weights import random_checkpoint, random_model
+from benchmarks.work import decoder_weights, vision_weights
 
 from internvl_native import _core, devices
 
