@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,6 +47,16 @@ class Measurable(Protocol):
 
     description: str
     measures: Mapping[str, Callable[..., Parts]]
+
+
+# What whole models are measured with.
+MODEL_KINDS = ("vision", "projector", "prefill", "decode", "chat", "second_turn")
+
+
+def measures_of(engine: object, kinds: Iterable[str]) -> dict[str, Callable[..., Parts]]:
+    """An engine's methods by kind; `decode_batch` is `decode` with a number of sequences."""
+    measures = {kind: getattr(engine, kind) for kind in kinds}
+    return {**measures, "decode_batch": measures["decode"]}
 
 
 def timed(run: Callable[[], Any], repeats: int = 1) -> Parts:

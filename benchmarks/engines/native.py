@@ -16,10 +16,12 @@ from internvl_native.decoder_inputs import DecoderInputs, generation_positions
 from internvl_native.image_source import JpegFile
 
 from . import inputs
-from .job import Job, Parts, timed
+from .job import MODEL_KINDS, Job, Parts, measures_of, timed
 
 # Memory that no cache holds, on few pages and on many.
 STREAM_BYTES = (128 << 20, 512 << 20)
+# Beside those of every model.
+KINDS = ("ceilings", "load", "decode_jpeg", "preprocess", "load_image", "first_token")
 
 
 class Engine:
@@ -31,21 +33,7 @@ class Engine:
         self.job = job
         self.backend = _core.kernels.Backend(_core.cpu_backend())
         self.description = f"internvl-native {internvl_native.__version__} ({self.backend.name})"
-        self.measures = {
-            "ceilings": self.ceilings,
-            "load": self.load,
-            "decode_jpeg": self.decode_jpeg,
-            "preprocess": self.preprocess,
-            "load_image": self.load_image,
-            "vision": self.vision,
-            "projector": self.projector,
-            "prefill": self.prefill,
-            "decode": self.decode,
-            "decode_batch": self.decode,
-            "chat": self.chat,
-            "second_turn": self.second_turn,
-            "first_token": self.first_token,
-        }
+        self.measures = measures_of(self, [*MODEL_KINDS, *KINDS])
         self.sessions: dict[tuple[int, int], _core.ChatSession] = {}  # the last one, for decoding
         self.first_turns: dict[int, Any] = {}  # pixel values by number of tiles
         self.seeds = itertools.count(1)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +16,7 @@ from benchmarks.checkpoint import SHAPES
 from benchmarks.work import IMAGE_TOKENS
 
 from . import inputs
-from .job import Job, Parts, timed
+from .job import MODEL_KINDS, Job, Parts, measures_of, timed
 
 
 class TorchEngine(ABC):
@@ -35,15 +34,7 @@ class TorchEngine(ABC):
         self.dtype: Any = getattr(torch, job.dtype)
         self.past: dict[tuple[int, int], Any] = {}
         self.seeds = itertools.count(1)
-        self.measures: dict[str, Callable[..., Parts]] = {
-            "vision": self.vision,
-            "projector": self.projector,
-            "prefill": self.prefill,
-            "decode": self.decode,
-            "decode_batch": self.decode,
-            "chat": self.chat,
-            "second_turn": self.second_turn,
-        }
+        self.measures = measures_of(self, MODEL_KINDS)
 
     @cached_property
     def model(self) -> Any:
