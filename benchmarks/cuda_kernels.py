@@ -22,6 +22,7 @@ ELEMENT_BYTES = 2
 FLOAT_BYTES = 4
 TILES = 7
 PREFILL_ROWS = 1856
+STEP_ROWS = (1, 8, 32)  # sequences that decode together
 # More than any cache holds: what a decoding step reads is not there from the step before.
 DECODE_BYTES = 512 << 20
 
@@ -45,9 +46,9 @@ def product(
     name: str, rows: int, out_features: int, in_features: int,
     operation: str = "linear", activation: str = "none",
 ) -> Case:  # fmt: skip
-    """A linear operation; of up to 8 rows, on as many weights as no cache holds."""
+    """A linear operation; of a step's rows, on as many weights as no cache holds."""
     weights = out_features * in_features * (2 if operation == "gated" else 1)
-    few = rows <= 8
+    few = rows <= max(STEP_ROWS)
     copies = -(-DECODE_BYTES // (ELEMENT_BYTES * weights)) if few else 1
     out_bytes = 2 * FLOAT_BYTES if operation == "add" else ELEMENT_BYTES
     moved = ELEMENT_BYTES * (weights + rows * in_features) + out_bytes * rows * out_features
@@ -118,7 +119,7 @@ def moving(shape: Shape, tiles: int) -> Iterator[Case]:
 
 
 def cases(shape: Shape, tiles: int = TILES, prompt: int = PREFILL_ROWS) -> Iterator[Case]:
-    """The kernels of the vision transformer, of a prompt, and of decoding one token and eight."""
+    """The kernels of the vision transformer, of a prompt, and of decoding."""
     rows, vit, inner = tiles * VISION_TOKENS, shape.vit_width, shape.vit_inner
     yield product(f"qkv, {rows} rows", rows, 3 * vit, vit)
     yield product(f"fc1 and GELU, {rows} rows", rows, inner, vit, activation="gelu")
@@ -127,7 +128,7 @@ def cases(shape: Shape, tiles: int = TILES, prompt: int = PREFILL_ROWS) -> Itera
     yield from moving(shape, tiles)
     head_dim = shape.width // shape.heads
     qkv = (shape.heads + 2 * shape.kv_heads) * head_dim
-    for count in (prompt, 1, 8):
+    for count in (prompt, *STEP_ROWS):
         of = f"{count} rows" if count > 1 else "1 row"
         yield product(f"wqkv, {of}", count, qkv, shape.width)
         yield product(f"gate and up, {of}", count, shape.inner, shape.width, "gated", "silu")

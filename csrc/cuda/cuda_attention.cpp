@@ -21,7 +21,7 @@ struct TableShape {
   std::int64_t pages;  ///< that a segment may have
   std::int64_t rows;   ///< of the longest segment
 
-  bool is_step() const { return rows <= kFewRows; }
+  bool is_step() const { return rows <= kStepRows; }
 
   std::size_t page_offset() const { return segments * sizeof(DeviceSegment); }
   std::size_t bytes() const { return page_offset() + segments * pages * sizeof(std::byte*); }

@@ -12,9 +12,8 @@
 
 namespace internvl::cuda {
 
-/// What kernels of ours compute whose results do not depend on the number of rows; more are
-/// cuBLASLt's, and for prompts.
-constexpr std::int64_t kFewRows = 8;
+/// Rows of a sequence up to which attention is that of a decoding step.
+constexpr std::int64_t kStepRows = 8;
 
 /// What the kernels read of a norm.
 inline NormWeights weights_of(const Norm& norm) {
@@ -39,7 +38,7 @@ class CudaBackend final : public Backend {
   Buffer allocate(std::size_t bytes) const override { return device_->allocate(bytes); }
   std::int64_t vision_workspace() const override;
   std::int64_t prefill_rows() const override { return 2048; }
-  std::int64_t extension_rows() const override { return kFewRows; }
+  std::int64_t extension_rows() const override { return kStepRows; }
   void replay(Recording& recording, const std::function<void()>& body) const override;
 
   // cuda_linear.cpp

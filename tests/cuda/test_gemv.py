@@ -10,18 +10,18 @@ from .device import DeviceError, call, empty, library, matrix, vector
 from .test_activation import ACTIVATIONS
 
 DTYPES = ["float32", "bfloat16", "float16"]
-SHAPES = [(1, 1), (3, 7), (9, 64), (4, 1500), (2, 2056)]  # features, depth
+SHAPES = [(1, 1), (3, 7), (17, 64), (4, 1500), (2, 2056)]  # features, depth
 U = ROUNDING["float32"]
 
 
 def product(x: Array, w: Array, bias: Array) -> tuple[Array, Array]:
     x, w = x.astype(np.float64), w.astype(np.float64)
-    return x @ w.T + bias, (x.shape[1] + 4) * U * (np.abs(x) @ np.abs(w).T + np.abs(bias))
+    return x @ w.T + bias, (x.shape[1] + 8) * U * (np.abs(x) @ np.abs(w).T + np.abs(bias))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("features", "depth"), SHAPES)
-@pytest.mark.parametrize("rows", [1, 2, 3, 8])
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 13, 64])
 def test_gemv(rows: int, features: int, depth: int, dtype: str) -> None:
     x, w = rounded(random(rows, depth), dtype), rounded(random(features, depth, seed=1), dtype)
     bias = random(features, seed=2)
@@ -37,9 +37,10 @@ def test_gemv(rows: int, features: int, depth: int, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("features", "depth"), SHAPES)
 @pytest.mark.parametrize("with_vectors", [False, True])
-def test_gemv_add(with_vectors: bool, features: int, depth: int, dtype: str) -> None:
-    x, w = rounded(random(2, depth), dtype), rounded(random(features, depth, seed=1), dtype)
-    hidden = random(2, features, seed=2)
+@pytest.mark.parametrize("rows", [2, 17])
+def test_gemv_add(rows: int, with_vectors: bool, features: int, depth: int, dtype: str) -> None:
+    x, w = rounded(random(rows, depth), dtype), rounded(random(features, depth, seed=1), dtype)
+    hidden = random(rows, features, seed=2)
     bias, scale = random(features, seed=3), random(features, seed=4)
     vectors = [vector(bias, "bias"), vector(scale, "scale")] if with_vectors else [None, None]
     residual = matrix(hidden, name="residual")
@@ -51,10 +52,11 @@ def test_gemv_add(with_vectors: bool, features: int, depth: int, dtype: str) -> 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("features", "depth"), SHAPES)
-def test_gemv_gated(features: int, depth: int, dtype: str) -> None:
-    x, w = rounded(random(3, depth), dtype), rounded(random(2 * features, depth, seed=1), dtype)
+@pytest.mark.parametrize("rows", [3, 35])
+def test_gemv_gated(rows: int, features: int, depth: int, dtype: str) -> None:
+    x, w = rounded(random(rows, depth), dtype), rounded(random(2 * features, depth, seed=1), dtype)
     bias = random(2 * features, seed=2)
-    out = empty(3, features, dtype)
+    out = empty(rows, features, dtype)
     call("gemv_gated", out, matrix(x, dtype), matrix(w, dtype, name="weight"),
          vector(bias, "bias"), ACTIVATIONS.index("silu"))  # fmt: skip
     both, bound = product(x, w, bias)
@@ -68,17 +70,17 @@ def test_gemv_gated(features: int, depth: int, dtype: str) -> None:
 @pytest.mark.parametrize("depth", [63, 1032])
 def test_rows_depend_on_nothing_beside_them(depth: int, dtype: str) -> None:
     """Neither on their number nor on the alignment: the same bits."""
-    x, w = random(8, depth), random(5, depth, seed=1)
-    whole = empty(8, 5)
+    x, w = random(64, depth), random(21, depth, seed=1)
+    whole = empty(64, 21)
     call("gemv", whole, matrix(x, dtype), matrix(w, dtype), None, 0)
-    for seed, (rows, padding) in enumerate([(1, 0), (2, 1), (3, 8), (5, 0)]):
+    for seed, (rows, padding) in enumerate([(1, 0), (2, 1), (3, 8), (8, 0), (12, 0), (29, 3)]):
         library().device_seed(seed)
-        some = empty(rows, 5)
+        some = empty(rows, 21)
         call("gemv", some, matrix(x[:rows], dtype, padding), matrix(w, dtype), None, 0)
         np.testing.assert_array_equal(some.array(), whole.array()[:rows])
     library().device_seed(0)
 
 
 def test_gemv_refuses_more_rows() -> None:
-    with pytest.raises(DeviceError, match="gemv: x: expected at most 8 rows, got 9"):
-        call("gemv", empty(9, 2), matrix(random(9, 4)), matrix(random(2, 4)), None, 0)
+    with pytest.raises(DeviceError, match="gemv: x: expected at most 64 rows, got 65"):
+        call("gemv", empty(65, 2), matrix(random(65, 4)), matrix(random(2, 4)), None, 0)

@@ -116,7 +116,7 @@ def norm_of(operations: Any, cols: int, seed: int) -> tuple[Any, Callable[[Array
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("rows", [3, 20])  # kernels of ours, and cuBLASLt
+@pytest.mark.parametrize("rows", [3, 70])  # kernels of ours, and cuBLASLt
 def test_residual_and_norm(operations: Any, rows: int, scaled: bool) -> None:
     x, residual = random(rows, 40), random(rows, 65, seed=1)
     w, b, scale = random(65, 40, seed=2), random(65, seed=3), random(65, seed=4)
@@ -126,6 +126,27 @@ def test_residual_and_norm(operations: Any, rows: int, scaled: bool) -> None:
     branch = x.astype(np.float64) @ w.T.astype(np.float64) + b
     np.testing.assert_allclose(added, residual + (scale if scaled else 1.0) * branch, atol=2e-5)
     assert_close(normed, *reference(added))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_rows_of_a_step_have_the_bits_of_one_alone(operations: Any, dtype: str) -> None:
+    x, residual, scale = random(64, 72), random(64, 9, seed=1), random(9, seed=2)
+    weights = [random(9, 72, seed=seed) for seed in (3, 4)]
+    weight = operations.prepare_linear(weights[:1], [random(9, seed=5)], dtype=dtype)
+    gated = operations.prepare_gated(weights[:1], weights[1:], dtype=dtype)
+
+    def results(rows: slice) -> list[Array]:
+        return [
+            operations.linear(x[rows], weight, "gelu"),
+            operations.linear_gated(x[rows], gated, "silu"),
+            operations.linear_add(residual[rows], x[rows], weight),
+            operations.linear_add(residual[rows], x[rows], weight, scale),
+        ]
+
+    alone = [np.concatenate(of) for of in zip(*(results(slice(i, i + 1)) for i in range(64)))]
+    for count in (8, 9, 24, 64):
+        for actual, expected in zip(results(slice(0, count)), alone):
+            np.testing.assert_array_equal(actual, expected[:count])
 
 
 def test_norms_of_queries_and_keys(operations: Any) -> None:
@@ -319,7 +340,7 @@ def test_operations_that_benchmarks_time(cuda: Any, load: Any, dtype: str) -> No
     on: Any = _core.kernels.Backend(devices.backend("cuda:0"))
     for operation in (
         on.copy_of(1 << 10),
-        on.linear_of(20, 16, 32, dtype, activation="gelu"),
+        on.linear_of(70, 16, 32, dtype, activation="gelu"),
         on.linear_of(1, 16, 32, dtype, "gated", "silu", copies=2),
         on.linear_of(8, 16, 32, dtype, "add"),
         on.norm_of(3, 64, "layer", dtype),

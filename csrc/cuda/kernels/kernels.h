@@ -117,7 +117,9 @@ void attention_decode(Stream stream, Tensor out, Tensor qkv, std::int64_t heads,
 
 std::size_t attention_workspace_bytes(std::int64_t rows, std::int64_t heads, const KvView& view);
 
-// ---- products of a few rows: at most 8; x and the weight (features, depth) have one dtype
+// ---- products of a few rows; x and the weight (features, depth) have one dtype
+
+constexpr int kFewRows = 64;  ///< at most
 
 /// out = activation(x W^T + bias); `out` is float32 or has the dtype of x.
 void gemv(Stream stream, Tensor out, Tensor x, Tensor weight, const float* bias,

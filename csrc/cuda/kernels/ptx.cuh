@@ -47,15 +47,26 @@ struct Bytes16 {
   std::uint32_t words[4];
 };
 
-/// From memory that the kernel does not write, read by nobody else soon: leaves the L1 cache alone.
-__device__ __forceinline__ Bytes16 load_once(const void* from) {
-  Bytes16 value;
-  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(value.words[0]), "=r"(value.words[1]), "=r"(value.words[2]),
-                 "=r"(value.words[3])
-               : "l"(from));
-  return value;
-}
+/// Zeros, and nothing is read, unless `fetch`: without a branch, so that loads follow each other,
+/// in the order of the source. load_once: of memory that the kernel does not write and that nobody
+/// else reads soon; it leaves the L1 cache alone.
+__device__ __forceinline__ Bytes16 load_once(const void* from, bool fetch);
+__device__ __forceinline__ Bytes16 load_again(const void* from, bool fetch);
+
+#define INTERNVL_LOAD(name, instruction)                                                         \
+  __device__ __forceinline__ Bytes16 name(const void* from, bool fetch) {                        \
+    Bytes16 value;                                                                               \
+    asm volatile(                                                                                \
+        "{ .reg .pred fetch; setp.ne.b32 fetch, %5, 0;\n"                                        \
+        "mov.b32 %0, 0; mov.b32 %1, 0; mov.b32 %2, 0; mov.b32 %3, 0;\n"                          \
+        "@fetch " instruction " {%0, %1, %2, %3}, [%4]; }"                                       \
+        : "=r"(value.words[0]), "=r"(value.words[1]), "=r"(value.words[2]), "=r"(value.words[3]) \
+        : "l"(from), "r"(fetch ? 1 : 0));                                                        \
+    return value;                                                                                \
+  }
+INTERNVL_LOAD(load_once, "ld.global.nc.L1::no_allocate.v4.u32")
+INTERNVL_LOAD(load_again, "ld.global.v4.u32")
+#undef INTERNVL_LOAD
 
 // ---- conversions, to nearest even
 

@@ -218,9 +218,10 @@ struct Bytes16 {
   std::uint32_t words[4];
 };
 
-inline Bytes16 load_once(const void* from) {
-  return load_vector(static_cast<const Bytes16*>(from));
+inline Bytes16 load_once(const void* from, bool fetch) {
+  return fetch ? load_vector(static_cast<const Bytes16*>(from)) : Bytes16{};
 }
+inline Bytes16 load_again(const void* from, bool fetch) { return load_once(from, fetch); }
 
 inline float widen(float value) { return value; }
 inline float widen(BFloat16 value) { return to_float(value); }
