@@ -41,6 +41,8 @@ def public_features(engine: Engine, pixel_values: Any) -> Any:
     width = config.llm_config.hidden_size
     shape = (len(pixel_values), core.tokens_per_tile(pixels, dtype), width)
     features = torch.empty(shape, dtype=torch.float32, device=pixel_values.device)
-    core.extract_feature_into(engine.lend(features), pixels, dtype, recorders(engine))
-    engine.wait()
+    try:
+        core.extract_feature_into(engine.lend(features), pixels, dtype, recorders(engine))
+    finally:  # where it was interrupted, the GPU may still be writing
+        engine.wait()
     return features.to(getattr(torch, core.dtype))

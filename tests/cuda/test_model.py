@@ -388,6 +388,17 @@ def test_tensors_are_used_where_they_lie(
     for tensor in torch_stand_in.made:
         assert (tensor.streams, tensor.returned) == ([stream], 1)
 
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    waits: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(_core.InternVL, "extract_feature_into", interrupted)
+        patch.setattr(devices, "synchronize", waits.append)
+        with pytest.raises(KeyboardInterrupt):
+            model.extract_feature(pixels)
+    assert len(waits) == 1  # before the tensor of the features goes
+
     pixels.values[0, 2, 1, 0] = np.inf
     with pytest.raises(ValueError, match="expected finite numbers, got NaN or infinity in tile 0"):
         model.extract_feature(pixels)
