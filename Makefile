@@ -1,5 +1,5 @@
 # make demo | test | extras | lint | format | sanitize | fuzz | aarch64 | instructions | docs |
-# screenshots | bench | cuda-report | cuda-bench | clean
+# screenshots | bench | cuda-report | cuda-bench | gpu | clean
 # Everything runs in .venv, which the first call makes; PYTHON picks the interpreter it is made of.
 # CUDA=ON builds the CUDA backend, too, with nvcc from the package index where the machine has none.
 PYTHON ?= python3
@@ -21,7 +21,7 @@ SOURCES := $(shell find csrc python -type f -not -name '*.pyc' -not -name '*.so'
            CMakeLists.txt pyproject.toml README.md LICENSE
 
 .PHONY: demo test extras lint format sanitize fuzz aarch64 instructions docs screenshots bench \
-        cuda-report cuda-bench clean
+        cuda-report cuda-bench gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/internvl-native demo
@@ -78,10 +78,15 @@ bench: $(VENV)/.installed
 cuda-report: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.cuda_resources build
 
-# Needs a GPU, and CUDA=ON; takes up to ten minutes.
+# Needs a GPU, and CUDA=ON; takes up to ten minutes. With EXTRA=bench, against transformers, too.
 cuda-bench: $(VENV)/.installed
+	$(if $(EXTRA),.ci/make-venv $(PYTHON) $(VENV) $(EXTRA))
 	$(BIN)/python -m benchmarks.cuda_kernels
 	$(BIN)/python -m benchmarks.cuda_models
+
+# Tests and benchmarks that need a GPU, with what PYTHON has: nothing is downloaded.
+gpu:
+	.ci/gpu $(PYTHON)
 
 clean:
 	rm -rf build dist $(VENV) $(EXTRAS) .mypy_cache .pytest_cache .ruff_cache
