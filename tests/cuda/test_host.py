@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.backend.numerics import ROUNDING, Array, random, rounded
-from tests.support.extension import build_module
+from tests.support.extension import ROOT, build_module
 
-from internvl_native import _core
+from internvl_native import _core, devices
+
+from . import cudnn
 
 HOST = Path(__file__).parent / "host"
 MIB = 1 << 20
@@ -270,3 +273,111 @@ def test_a_missing_library_says_how_to_get_it(cuda: Any, tmp_path: Path) -> None
         _core.DeviceError, match=r"libcublasLt.so.13: .*pip install 'internvl-native\[cuda\]'"
     ):
         cuda.Matmul(cuda.Device(0), [str(tmp_path)])
+
+
+@pytest.fixture
+def cudnn_library(module: Any) -> Iterator[Any]:
+    """The stand-in of cuDNN."""
+    library = cudnn.stand_in(module)
+    yield library
+    library.standin_set_cudnn(cudnn.OLDEST, cudnn.CUDA)
+
+
+def cudnn_attention(module: Any, device: Any) -> Any:
+    return module.CudnnAttention(device, [str(Path(module.__file__).parent)])
+
+
+@pytest.mark.parametrize(
+    ("sequences", "tokens", "heads", "head_dim"),
+    [(1, 1, 1, 64), (2, 17, 3, 64), (3, 9, 2, 128), (2, 33, 1, 8)],
+)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_attention_by_cudnn(
+    module: Any, cuda: Any, cudnn_library: Any,
+    sequences: int, tokens: int, heads: int, head_dim: int, dtype: str,
+) -> None:  # fmt: skip
+    device = cuda.Device(1)
+    attention = cudnn_attention(module, device)
+    shape = (sequences, tokens, heads, head_dim)
+    rows, width = sequences * tokens, heads * head_dim
+    plans = cudnn_library.standin_cudnn_plans()
+    for seed, scale in ((0, 0.3), (1, 1.0)):  # of a shape, one plan
+        values = rounded(random(rows, 3 * width, seed=seed), dtype)
+        qkv = on_device(device, values, dtype, padding=8)
+        out = device.rows(DTYPES[dtype], rows, width, width + 16)
+        attention(out, qkv, tokens, heads, scale)
+        q, k, v = (
+            part.reshape(shape).astype(np.float64).transpose(0, 2, 1, 3)
+            for part in np.split(values, 3, axis=1)
+        )
+        weights = np.exp(scale * q @ k.transpose(0, 1, 3, 2))
+        expected = weights @ v / weights.sum(axis=-1, keepdims=True)
+        actual = decoded(out.download(), dtype, shape).transpose(0, 2, 1, 3)
+        assert (np.abs(actual - expected) <= 2 * ROUNDING[dtype] * np.abs(expected) + 1e-6).all()
+    assert cudnn_library.standin_cudnn_plans() == plans + 1
+
+
+def test_a_recording_repeats_attention_by_cudnn(module: Any, cuda: Any) -> None:
+    device = cuda.Device(0)
+    attention = cudnn_attention(module, device)
+    qkv = on_device(device, rounded(random(6, 48), "float16"), "float16")
+    first, second = (device.rows(DTYPES["float16"], 6, 16, 16) for _ in range(2))
+    attention(first, qkv, 3, 2, 1.0)
+    graph = cuda.Graph(device, lambda: attention(second, qkv, 3, 2, 1.0))
+    assert (second.download() == 0xFF).all()
+    graph.launch()
+    np.testing.assert_array_equal(second.download(), first.download())
+
+
+def test_attention_that_cudnn_has_no_kernel_for(module: Any, cuda: Any) -> None:
+    device = cuda.Device(0)
+    attention = cudnn_attention(module, device)
+
+    def run(dtype: str, head_dim: int, padding: int = 0) -> None:
+        qkv = device.rows(DTYPES[dtype], 4, 3 * head_dim, 3 * head_dim + padding)
+        attention(device.rows(DTYPES[dtype], 4, head_dim, head_dim), qkv, 2, 1, 1.0)
+
+    for arguments in (("float32", 64), ("float16", 60), ("bfloat16", 64, 4)):
+        with pytest.raises(_core.DeviceError, match=r"rows and heads at multiples of 16 bytes"):
+            run(*arguments)
+    with pytest.raises(_core.DeviceError, match="cuDNN has no kernel for this attention: 2 propos"):
+        run("float16", 136)
+    with pytest.raises(ValueError, match=r"out: expected float16 of shape \(4, 8\), got float16"):
+        attention(device.rows(2, 4, 16, 16), device.rows(2, 4, 24, 24), 2, 1, 1.0)
+    with pytest.raises(ValueError, match="a multiple of 3 rows and of 6 columns, got"):
+        attention(device.rows(2, 4, 8, 8), device.rows(2, 4, 24, 24), 3, 2, 1.0)
+
+
+def test_a_missing_cudnn_says_how_to_get_it(cuda: Any, tmp_path: Path) -> None:
+    (tmp_path / "libcudnn_graph.so.9").write_bytes(b"no library")
+    with pytest.raises(
+        _core.DeviceError, match=r"libcudnn_graph.so.9: .*pip install 'internvl-native\[cuda\]'"
+    ):
+        cuda.CudnnAttention(cuda.Device(0), [str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda_version", "message"),
+    [(cudnn.OLDEST - 1, cudnn.CUDA, "9.13.0 for CUDA 13"), (92800, 12090, "9.28.0 for CUDA 12")],
+)
+def test_a_cudnn_that_does_not_fit(
+    module: Any, cuda: Any, cudnn_library: Any, version: int, cuda_version: int, message: str
+) -> None:
+    cudnn_library.standin_set_cudnn(version, cuda_version)
+    expected = f"expected cuDNN 9.13.1 or newer for CUDA 13, got {message}: pip install"
+    with pytest.raises(_core.DeviceError, match=expected):
+        cudnn_attention(module, cuda.Device(0))
+
+
+def test_the_numbers_of_cudnn() -> None:
+    """Where its header is installed: with the extra [cuda], and nvcc's headers."""
+    folders = [Path(folder).parent / "include" for folder in devices.library_folders()]
+    folders.append(Path("/usr/local/cuda/include"))
+    for header in ("cudnn_graph.h", "cuda_runtime.h"):
+        if not any((folder / header).exists() for folder in folders):
+            pytest.skip(f"{header} is not installed")
+    flags = [f"-I{ROOT / 'csrc'}", *(f"-isystem{folder}" for folder in folders)]
+    source = str(Path(__file__).parent / "cudnn_numbers.cpp")
+    command = ["c++", "-std=c++17", "-fsyntax-only", *flags, source]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/matrix.h"
+#include "cuda/cudnn_attention.h"
 #include "cuda/graph.h"
 #include "cuda/matmul.h"
 #include "cuda/transfer.h"
@@ -86,6 +87,12 @@ PYBIND11_MODULE(_cuda_host, module) {
       .def(py::init<std::shared_ptr<Device>, const std::function<void()>&>(), py::arg("device"),
            py::arg("body"))
       .def("launch", &Graph::launch);
+  py::class_<CudnnAttention>(module, "CudnnAttention")
+      .def(py::init<std::shared_ptr<Device>, const std::vector<std::string>&>(), py::arg("device"),
+           py::arg("folders"))
+      .def("__call__", [](CudnnAttention& self, const Rows& out, const Rows& qkv,
+                          std::int64_t tokens, std::int64_t heads,
+                          float scale) { self(out.tensor, qkv.tensor, tokens, heads, scale); });
   py::class_<Matmul>(module, "Matmul")
       .def(py::init<std::shared_ptr<Device>, const std::vector<std::string>&>(), py::arg("device"),
            py::arg("folders"))

@@ -13,14 +13,17 @@ struct CUgraph_st {
   std::vector<std::shared_ptr<void>> memory;
 };
 
-/// Work is done when it is queued, unless the stream records.
+/// Work is done when it is queued, unless the stream records. On the stream's clock, it takes as
+/// long as the caller says.
 struct CUstream_st {
   int device;
   std::unique_ptr<CUgraph_st> recorded;
+  double milliseconds = 0.0;
 
-  void queue(std::function<void()> work) {
-    if (recorded == nullptr) return work();
-    recorded->work.push_back(std::move(work));
+  void queue(std::function<void()> work, double duration = 1.0) {
+    if (recorded != nullptr) return recorded->work.push_back(std::move(work));
+    milliseconds += duration;
+    work();
   }
 };
 
