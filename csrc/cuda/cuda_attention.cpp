@@ -59,8 +59,7 @@ KvView view_of(const Segments& segments, const KvShape& kv, std::int64_t layer) 
 
 void CudaBackend::attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int64_t heads,
                             float scale) const {
-  const UseDevice use(device_->index());
-  cuda::attention(stream(), out, qkv, tokens, heads, scale);
+  (*full_attention_)(out, qkv, tokens, heads, scale);
 }
 
 std::size_t CudaBackend::kv_page_bytes(const KvShape& shape) const {

@@ -7,9 +7,11 @@
 namespace internvl::cuda {
 
 CudaBackend::CudaBackend(int device, const std::vector<std::string>& library_folders,
-                         std::size_t budget)
+                         std::size_t budget, const std::string& attention, Log log)
     : device_(std::make_shared<Device>(device, budget)),
       matmul_(std::make_unique<Matmul>(device_, library_folders)),
+      full_attention_(
+          std::make_unique<FullAttention>(device_, library_folders, attention, std::move(log))),
       name_("cuda:" + std::to_string(device)) {}
 
 // A share of what is free: the rest is for keys, values and other models. Beyond the upper bound,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "cuda/full_attention.h"
 #include "cuda/kernels/kernels.h"
 #include "cuda/matmul.h"
 
@@ -23,8 +24,10 @@ inline NormWeights weights_of(const Norm& norm) {
 
 class CudaBackend final : public Backend {
  public:
-  /// Weights and activations may take `budget` bytes together; 0 for all that the GPU has.
-  CudaBackend(int device, const std::vector<std::string>& library_folders, std::size_t budget = 0);
+  /// Weights and activations may take `budget` bytes together; 0 for all that the GPU has. For
+  /// `attention` and `log` see FullAttention.
+  CudaBackend(int device, const std::vector<std::string>& library_folders, std::size_t budget,
+              const std::string& attention, Log log);
 
   /// What the calling thread queues its work on.
   Stream stream() const { return device_->stream(); }
@@ -86,6 +89,7 @@ class CudaBackend final : public Backend {
  private:
   std::shared_ptr<Device> device_;
   std::unique_ptr<Matmul> matmul_;
+  std::unique_ptr<FullAttention> full_attention_;  // after cuBLASLt, which cuDNN looks for
   std::string name_;
 };
 

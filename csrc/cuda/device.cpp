@@ -47,12 +47,16 @@ int device_count() {
   return count;
 }
 
-bool is_supported(int device) {
-  constexpr int kOldest = 8;
+int capability(int device) {
   int major = 0;
   check_status(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
                "cudaDeviceGetAttribute");
-  return major >= kOldest;
+  return major;
+}
+
+bool is_supported(int device) {
+  constexpr int kOldest = 8;
+  return capability(device) >= kOldest;
 }
 
 MemoryInfo memory_info(int device) {

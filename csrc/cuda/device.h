@@ -15,6 +15,9 @@ namespace internvl::cuda {
 /// driver or no GPU.
 int device_count();
 
+/// The compute capability of a GPU, without its fraction.
+int capability(int device);
+
 /// Whether the package has code for this GPU: compute capability 8.0 (Ampere) or newer.
 bool is_supported(int device);
 

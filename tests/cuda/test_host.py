@@ -381,3 +381,16 @@ def test_the_numbers_of_cudnn() -> None:
     command = ["c++", "-std=c++17", "-fsyntax-only", *flags, source]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_stopwatch(cuda: Any) -> None:
+    device = cuda.Device(1)
+    first, second = (on_device(device, random(2, 3), "float32") for _ in range(2))
+    copies = iter([99, *4 * [7], *2 * [3, 5], *4 * [6]])  # the first run, and three rounds
+
+    def body() -> None:
+        for _ in range(next(copies)):  # each a millisecond on the stand-in's clock
+            first.copy_from(second)
+
+    assert cuda.milliseconds(device, body) == 4
+    assert list(copies) == []

@@ -1,5 +1,6 @@
 // Python's module `_cuda`. Its backends are objects of the class `Backend` of `_core`, which also
 // translates the exceptions thrown here.
+#include <pybind11/functional.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -51,12 +52,16 @@ PYBIND11_MODULE(_cuda, module) {
       py::arg("device"), "(free, total) bytes of a GPU.");
   module.def(
       "backend",
-      [](int device, const std::vector<std::string>& folders,
-         std::size_t budget) -> std::shared_ptr<Backend> {
-        return std::make_shared<cuda::CudaBackend>(device, folders, budget);
+      [](int device, const std::vector<std::string>& folders, std::size_t budget,
+         const std::string& attention, cuda::Log log) -> std::shared_ptr<Backend> {
+        return std::make_shared<cuda::CudaBackend>(device, folders, budget, attention,
+                                                   std::move(log));
       },
-      py::arg("device"), py::arg("folders"), py::arg("budget") = 0,
-      "A backend on one GPU, of whose memory it takes at most `budget` bytes; 0 for all of it.");
+      py::arg("device"), py::arg("folders"), py::arg("budget") = 0, py::arg("attention") = "auto",
+      py::arg("log") = py::none(),
+      "A backend on one GPU, of whose memory it takes at most `budget` bytes; 0 for all of it.\n"
+      "`attention` of the vision transformer: \"native\", \"cudnn\", or \"auto\" for the faster "
+      "one;\n`log` is called with a line for each choice.");
   module.def(
       "stream",
       [](const Backend& backend) {

@@ -23,7 +23,7 @@ _HARMLESS = frozenset(
         # placement and loading strategy: this package places things and maps files itself
         "max_memory", "low_cpu_mem_usage", "offload_folder", "offload_buffers",
         "offload_state_dict", "_fast_init", "tp_plan",
-        # attention is this package's own
+        # the implementation of attention: see devices.backend
         "use_flash_attn", "use_flash_attention_2", "attn_implementation",
         # there is no remote code to trust or to find
         "trust_remote_code", "code_revision",

@@ -10,6 +10,7 @@
 #include "cuda/cudnn_attention.h"
 #include "cuda/graph.h"
 #include "cuda/matmul.h"
+#include "cuda/stopwatch.h"
 #include "cuda/transfer.h"
 #include "machine.h"
 
@@ -93,6 +94,12 @@ PYBIND11_MODULE(_cuda_host, module) {
       .def("__call__", [](CudnnAttention& self, const Rows& out, const Rows& qkv,
                           std::int64_t tokens, std::int64_t heads,
                           float scale) { self(out.tensor, qkv.tensor, tokens, heads, scale); });
+  module.def(
+      "milliseconds",
+      [](const Device& device, const std::function<void()>& body) {
+        return milliseconds(device, body);
+      },
+      py::arg("device"), py::arg("body"));
   py::class_<Matmul>(module, "Matmul")
       .def(py::init<std::shared_ptr<Device>, const std::vector<std::string>&>(), py::arg("device"),
            py::arg("folders"))

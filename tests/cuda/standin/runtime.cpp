@@ -20,6 +20,11 @@ struct CUmemPoolHandle_st {
   bool destroyed = false;  // it goes with the last allocation
 };
 
+struct CUevent_st {
+  bool recorded = false;
+  double milliseconds = 0.0;  // on the stream's clock
+};
+
 struct CUgraphExec_st {
   CUgraph_st graph;
 };
@@ -177,6 +182,10 @@ extern "C" __attribute__((visibility("default"))) std::size_t standin_bytes_to_h
   return machine().bytes_to_host;
 }
 
+extern "C" __attribute__((visibility("default"))) void standin_set_capability(int major) {
+  machine().capability = major;
+}
+
 // Memory of another library on cuda:0, for ctypes, too.
 extern "C" __attribute__((visibility("default"))) void* standin_allocate(std::size_t bytes) {
   static CUmemPoolHandle_st others{0};
@@ -284,7 +293,7 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, 
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   if (flags != cudaStreamNonBlocking) return result(cudaErrorInvalidValue);
-  *stream = new CUstream_st{in_context(), nullptr};
+  *stream = new CUstream_st{in_context(), nullptr, 0.0};
   return cudaSuccess;
 }
 
@@ -299,6 +308,37 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   in_context();
   delete stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  in_context();
+  *event = new CUevent_st();
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  in_context();
+  if (stream == nullptr || stream->recorded != nullptr) return result(cudaErrorInvalidValue);
+  event->recorded = true;
+  event->milliseconds = stream->milliseconds;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  in_context();
+  return event->recorded ? cudaSuccess : result(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  if (!begin->recorded || !end->recorded) return result(cudaErrorInvalidValue);
+  *milliseconds = static_cast<float>(end->milliseconds - begin->milliseconds);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  in_context();
+  delete event;
   return cudaSuccess;
 }
 
