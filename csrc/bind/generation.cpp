@@ -82,32 +82,38 @@ class PySequenceModel : public SequenceModel {
     return hidden_states_;
   }
 
-  void prefill(float* logits) override {
+  void prefill(std::int64_t copies) override {
     const py::gil_scoped_acquire gil;
-    const Shape shape{batch_size(), vocab_size()};
-    copy_checked(method("prefill")().cast<FloatArray>(), shape, logits, "logits of prefill()");
+    const std::int64_t prompts = batch_size();
+    keep_logits(method("prefill")(), prompts, "logits of prefill()");
+    if (copies == 1) return;
+    const std::vector<std::int32_t> parents = parents_of_copies(prompts, copies);
+    reorder(parents);
+    logits_ = gather_rows(logits_, parents);
   }
 
   void reorder(const std::vector<std::int32_t>& parents) override {
     PYBIND11_OVERRIDE_PURE(void, SequenceModel, reorder, parents);
   }
 
-  void step(const std::int32_t* tokens, float* logits) override {
+  void step(const std::int32_t* tokens) override {
     const py::gil_scoped_acquire gil;
-    const Shape shape{batch_size(), vocab_size()};
-    const py::array_t<std::int32_t> input(shape[0], tokens);
-    copy_checked(method("step")(input).cast<FloatArray>(), shape, logits, "logits of step()");
+    const std::int64_t rows = batch_size();
+    keep_logits(method("step")(py::array_t<std::int32_t>(rows, tokens)), rows, "logits of step()");
+  }
+
+  void read_logits(float* logits) override {
+    std::copy(logits_.values.begin(), logits_.values.end(), logits);
   }
 
   std::int64_t max_extension() const override {
     PYBIND11_OVERRIDE(std::int64_t, SequenceModel, max_extension);
   }
 
-  void extend(const std::int32_t* tokens, std::int64_t count, float* logits) override {
+  void extend(const std::int32_t* tokens, std::int64_t count) override {
     const py::gil_scoped_acquire gil;
-    const py::array_t<std::int32_t> input(count, tokens);
-    copy_checked(method("extend")(input).cast<FloatArray>(), {count, vocab_size()}, logits,
-                 "logits of extend()");
+    keep_logits(method("extend")(py::array_t<std::int32_t>(count, tokens)), count,
+                "logits of extend()");
   }
 
   void crop(std::int64_t count) override { PYBIND11_OVERRIDE(void, SequenceModel, crop, count); }
@@ -119,7 +125,14 @@ class PySequenceModel : public SequenceModel {
     return found;
   }
 
+  void keep_logits(const py::object& logits, std::int64_t rows, const char* name) {
+    logits_ = Scores(rows, vocab_size());
+    copy_checked(logits.cast<FloatArray>(), {rows, logits_.vocab_size}, logits_.values.data(),
+                 name);
+  }
+
   mutable HiddenStates hidden_states_;
+  Scores logits_;  // of the last pass
 };
 
 /// Python callables as hooks: None stays an empty function, each call takes the GIL.

@@ -94,7 +94,8 @@ py::array_t<float> prefill(ChatSession& session) {
   py::array_t<float> logits({session.batch_size(), session.vocab_size()});
   float* out = logits.mutable_data();
   const py::gil_scoped_release unlocked;
-  session.prefill(out);
+  session.prefill(1);
+  session.read_logits(out);
   return logits;
 }
 
@@ -105,7 +106,8 @@ py::array_t<float> step(ChatSession& session, const IdArray& tokens) {
   float* out = logits.mutable_data();
   const std::int32_t* in = tokens.data();
   const py::gil_scoped_release unlocked;
-  session.step(in, out);
+  session.step(in);
+  session.read_logits(out);
   return logits;
 }
 

@@ -6,6 +6,16 @@
 #include "generation/prompt_lookup.h"
 
 namespace internvl {
+namespace {
+
+std::optional<TokenRule> rule_of(const SequenceModel& model, const GenerationConfig& config,
+                                 const LogitsProcessors& processors,
+                                 const LogitsProcessors& warpers) {
+  const std::optional<TokenRule> rule = make_token_rule(config, processors, warpers);
+  return rule && model.can_choose(*rule) ? rule : std::nullopt;
+}
+
+}  // namespace
 
 Decoding::Decoding(SequenceModel& sequence_model, const GenerationConfig& generation_config,
                    const GenerationHooks& generation_hooks)
@@ -15,35 +25,28 @@ Decoding::Decoding(SequenceModel& sequence_model, const GenerationConfig& genera
       processors(make_logits_processors(config, hooks.processors)),
       warpers(config.do_sample ? make_logits_warpers(config) : LogitsProcessors()),
       sampler(config.seed),
+      rule(rule_of(model, config, processors, warpers)),
       start_time_(std::chrono::steady_clock::now()) {}
 
 void Decoding::start(std::int64_t rows_per_prompt, SequenceModel::KeepHidden keep_hidden) {
   poll();
   prompts = model.batch_size();
-  Scores first(prompts, model.vocab_size());
-  keep_hidden_ = keep_hidden != SequenceModel::KeepHidden::kNone;
-  model.keep_hidden_states(keep_hidden);
-  model.prefill(first.values.data());
-  if (keep_hidden_) hidden = model.hidden_states();
-  if (rows_per_prompt > 1) {
-    std::vector<std::int32_t> parents(prompts * rows_per_prompt);
-    for (std::size_t r = 0; r < parents.size(); ++r) {
-      parents[r] = static_cast<std::int32_t>(static_cast<std::int64_t>(r) / rows_per_prompt);
-    }
-    model.reorder(parents);
-    first = gather_rows(first, parents);
-    if (keep_hidden_) hidden = gather_rows(hidden, parents);
-  }
-  set_logits(std::move(first));
-  sequences.assign(logits.rows, {config.bos_token_id});
+  const std::vector<std::int32_t> parents = parents_of_copies(prompts, rows_per_prompt);
+  sequences.assign(parents.size(), {config.bos_token_id});
   if (!config.prompt_ids.empty()) {
     check(static_cast<std::int64_t>(config.prompt_ids.size()) == prompts, "prompt_ids: expected ",
           prompts, " prompts, got ", config.prompt_ids.size());
-    for (std::int64_t r = 0; r < logits.rows; ++r)
-      sequences[r] = config.prompt_ids[r / rows_per_prompt];
+    for (std::size_t r = 0; r < parents.size(); ++r) sequences[r] = config.prompt_ids[parents[r]];
   }
-  logprobs.assign(logits.rows, {});
-  finished_.assign(logits.rows, false);
+  logprobs.assign(parents.size(), {});
+  finished_.assign(parents.size(), false);
+
+  keep_hidden_ = keep_hidden != SequenceModel::KeepHidden::kNone;
+  model.keep_hidden_states(keep_hidden);
+  prepare_choice();
+  model.prefill(rows_per_prompt);
+  finish_pass();
+  if (keep_hidden_ && rows_per_prompt > 1) hidden = gather_rows(hidden, parents);
 }
 
 void Decoding::reorder(const std::vector<std::int32_t>& parents) {
@@ -62,24 +65,30 @@ void Decoding::select(const std::vector<std::int32_t>& parents) {
 
 void Decoding::advance(const Sequence& tokens) {
   poll();
-  const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end());
-  Scores next(static_cast<std::int64_t>(tokens.size()), logits.vocab_size);
-  model.step(inputs.data(), next.values.data());
-  set_logits(std::move(next));
-  if (keep_hidden_) hidden = model.hidden_states();
   ++step;
+  prepare_choice();
+  const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end());
+  model.step(inputs.data());
+  finish_pass();
 }
 
-Choice Decoding::advance_by(const TokenRule& rule, const Sequence& tokens) {
-  poll();
-  ++step;
-  const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end());
-  const TokenChoice chosen = model.choose_step(
-      inputs.data(), rule, make_token_inputs(config, rule, sequences, sampler, step));
+void Decoding::prepare_choice() {
+  if (!rule) return;
+  inputs_ = make_token_inputs(config, *rule, sequences, sampler, step);
+  model.prepare_choice(inputs_);
+}
+
+void Decoding::finish_pass() {
   if (keep_hidden_) hidden = model.hidden_states();
-  for (const std::int32_t token : chosen.tokens)
-    if (token < 0) throw_not_finite();
-  return {{chosen.tokens.begin(), chosen.tokens.end()}, chosen.logprobs};
+  if (!rule) read_logits();
+}
+
+TokenChoice Decoding::choose_by_rule() { return model.choose(*rule, inputs_); }
+
+void Decoding::read_logits() {
+  Scores next(model.batch_size(), model.vocab_size());
+  model.read_logits(next.values.data());
+  set_logits(std::move(next));
 }
 
 void Decoding::set_logits(Scores next) {
@@ -99,7 +108,7 @@ bool Decoding::append(Sequence tokens, const Logprobs& token_logprobs) {
   bool all_finished = true;
   for (std::size_t r = 0; r < sequences.size(); ++r) {
     if (finished_[r]) {
-      check_pad_token(config, logits.vocab_size);
+      check_pad_token(config, model.vocab_size());
       tokens[r] = config.pad_token_id;
     } else if (config.output_logprobs) {
       logprobs[r].push_back(token_logprobs[r]);

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "generation/generate.h"
@@ -22,7 +23,8 @@ class Decoding {
  public:
   Decoding(SequenceModel& model, const GenerationConfig& config, const GenerationHooks& hooks);
 
-  /// Prefills the prompts and repeats each of them `rows_per_prompt` times, side by side.
+  /// Prefills the prompts and makes each of them `rows_per_prompt` rows, side by side. As
+  /// advance(), it reads the logits unless there is a rule.
   void start(std::int64_t rows_per_prompt, SequenceModel::KeepHidden keep_hidden);
 
   /// Row r continues row parents[r]: the model only, the caller sees to `sequences`.
@@ -34,9 +36,11 @@ class Decoding {
   /// Feeds a token a row to the model; `logits` and `hidden` are then those of the new position.
   void advance(const Sequence& tokens);
 
-  /// As advance(), and leaves the choice of the next tokens to the model; `logits` are not those of
-  /// the new position then, because it need not hand them out.
-  Choice advance_by(const TokenRule& rule, const Sequence& tokens);
+  /// What the model chooses after start() or advance(), by the rule that there is.
+  TokenChoice choose_by_rule();
+
+  /// Makes `logits` those of the model's last pass.
+  void read_logits();
 
   /// Adds a token to each row and streams it; rows that have ended get pad_token_id in its place.
   /// `token_logprobs` of the rows that go on are kept if the config asks for them. Returns whether
@@ -62,6 +66,8 @@ class Decoding {
   const LogitsProcessors processors;
   const LogitsProcessors warpers;  ///< empty unless do_sample
   const Sampler sampler;
+  /// How the model itself chooses; nothing where the host has to, from `logits`.
+  const std::optional<TokenRule> rule;
 
   std::int64_t prompts = 0;
   std::uint32_t step = 0;
@@ -73,10 +79,14 @@ class Decoding {
 
  private:
   void poll() const;
+  /// Before and after a pass of the model.
+  void prepare_choice();
+  void finish_pass();
   void set_logits(Scores next);
 
   std::chrono::steady_clock::time_point start_time_;
   std::vector<bool> finished_;
+  TokenInputs inputs_;               // of the rule
   std::vector<double> normalizers_;  // log(sum(exp)) of each row of logits; if asked for
   bool keep_hidden_ = false;
 };

@@ -6,11 +6,13 @@
 
 namespace internvl {
 
-void PromptLookup::prefill(float* logits) {
+void PromptLookup::prefill(std::int64_t copies) {
   check(model_.batch_size() == 1, "`prompt_lookup_num_tokens` works on one prompt, got ",
         model_.batch_size());
+  if (copies > 1) reorder(parents_of_copies(1, copies));  // throws
   text_ = model_.prompt(0);
-  model_.prefill(logits);
+  model_.prefill(1);
+  read_ahead(1);
 }
 
 void PromptLookup::reorder(const std::vector<std::int32_t>& parents) {
@@ -18,7 +20,7 @@ void PromptLookup::reorder(const std::vector<std::int32_t>& parents) {
       message("`prompt_lookup_num_tokens` works on one sequence, got ", parents.size()));
 }
 
-void PromptLookup::step(const std::int32_t* tokens, float* logits) {
+void PromptLookup::step(const std::int32_t* tokens) {
   text_.push_back(tokens[0]);
   ++steps_;
   if (accepted_ < candidates_.size() && candidates_[accepted_] == tokens[0]) {
@@ -28,14 +30,23 @@ void PromptLookup::step(const std::int32_t* tokens, float* logits) {
     candidates_ = candidates();
     std::vector<std::int32_t> run{tokens[0]};
     run.insert(run.end(), candidates_.begin(), candidates_.end());
-    ahead_ = Scores(static_cast<std::int64_t>(run.size()), vocab_size());
+    const auto count = static_cast<std::int64_t>(run.size());
     if (candidates_.empty()) {
-      model_.step(run.data(), ahead_.values.data());
+      model_.step(run.data());
     } else {
-      model_.extend(run.data(), ahead_.rows, ahead_.values.data());
+      model_.extend(run.data(), count);
     }
+    read_ahead(count);
   }
+}
+
+void PromptLookup::read_logits(float* logits) {
   std::copy_n(ahead_.row(static_cast<std::int64_t>(accepted_)), ahead_.vocab_size, logits);
+}
+
+void PromptLookup::read_ahead(std::int64_t rows) {
+  ahead_ = Scores(rows, vocab_size());
+  model_.read_logits(ahead_.values.data());
 }
 
 void PromptLookup::drop_candidates() {

@@ -22,15 +22,18 @@ class PromptLookup : public SequenceModel {
   void keep_hidden_states(KeepHidden keep) override { model_.keep_hidden_states(keep); }
   const HiddenStates& hidden_states() const override { return model_.hidden_states(); }
   /// Throws InvalidArgument for several prompts.
-  void prefill(float* logits) override;
+  void prefill(std::int64_t copies) override;
   /// Throws InvalidArgument: there is one row.
   void reorder(const std::vector<std::int32_t>& parents) override;
-  void step(const std::int32_t* tokens, float* logits) override;
+  void step(const std::int32_t* tokens) override;
+  void read_logits(float* logits) override;
 
   /// Takes those that no step has asked for out of the model.
   void drop_candidates();
 
  private:
+  /// Makes those of the model's last pass, of `rows` tokens, the ones ahead.
+  void read_ahead(std::int64_t rows);
   /// What followed the last tokens where they came first, the longest match that there is.
   Sequence candidates() const;
 

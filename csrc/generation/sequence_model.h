@@ -20,6 +20,14 @@ struct HiddenStates {
   std::vector<float> values;
 };
 
+/// The parents (SequenceModel::reorder) of `copies` rows for each of `rows`, side by side.
+inline std::vector<std::int32_t> parents_of_copies(std::int64_t rows, std::int64_t copies) {
+  std::vector<std::int32_t> parents;
+  for (std::int64_t r = 0; r < rows * copies; ++r)
+    parents.push_back(static_cast<std::int32_t>(r / copies));
+  return parents;
+}
+
 class SequenceModel {
  public:
   enum class KeepHidden : std::uint8_t { kNone, kLast, kAll };
@@ -34,36 +42,45 @@ class SequenceModel {
   /// The tokens of a prompt, as far as they are known: what prompt lookup reads.
   virtual std::vector<std::int64_t> prompt(std::int64_t /*row*/) const { return {}; }
 
-  /// Which hidden states prefill() and step() leave in hidden_states(). Call before prefill().
+  /// Which hidden states prefill() and step() leave in hidden_states(): of the prompts without
+  /// copies, and of the rows. Call before prefill().
   virtual void keep_hidden_states(KeepHidden keep) = 0;
   virtual const HiddenStates& hidden_states() const = 0;
 
-  /// Runs the prompts, once. logits (batch_size, vocab_size), float32: those of the last position.
-  virtual void prefill(float* logits) = 0;
+  /// Runs the prompts, once; their logits are those of the last position. Then each prompt becomes
+  /// `copies` rows, side by side.
+  virtual void prefill(std::int64_t copies) = 0;
 
-  /// Row r continues what was row parents[r]; the batch becomes parents.size() rows.
+  /// Row r continues what was row parents[r]; the batch becomes parents.size() rows, whose logits
+  /// come with the next step.
   virtual void reorder(const std::vector<std::int32_t>& parents) = 0;
 
-  /// Appends tokens[r] to row r; logits (batch_size, vocab_size) of the new positions.
-  virtual void step(const std::int32_t* tokens, float* logits) = 0;
+  /// Appends tokens[r] to row r.
+  virtual void step(const std::int32_t* tokens) = 0;
 
-  /// Whether choose_step() follows this rule. Models that need not have it follow none.
+  /// logits (batch_size, vocab_size), float32, of the last positions.
+  virtual void read_logits(float* logits) = 0;
+
+  /// Whether choose() follows this rule. Models that need not have it follow none.
   virtual bool can_choose(const TokenRule& /*rule*/) const { return false; }
 
-  /// step() of which only the tokens are wanted that follow: the logits stay where they were
-  /// computed.
-  virtual TokenChoice choose_step(const std::int32_t* /*tokens*/, const TokenRule& /*rule*/,
-                                  TokenInputs /*inputs*/) {
-    throw InternalError("choose_step: this model hands out logits");
+  /// Makes what choose() reads ready, before prefill() or step() computes the logits.
+  virtual void prepare_choice(TokenInputs& /*inputs*/) {
+    throw InternalError("prepare_choice: this model hands out logits");
+  }
+
+  /// The tokens that follow; the logits stay where they were computed.
+  virtual TokenChoice choose(const TokenRule& /*rule*/, const TokenInputs& /*inputs*/) {
+    throw InternalError("choose: this model hands out logits");
   }
 
   /// How many tokens extend() takes now; a model of which this is always 1 needs neither extend()
   /// nor crop().
   virtual std::int64_t max_extension() const { return 1; }
 
-  /// Appends `count` tokens to the only row; logits (count, vocab_size), bit for bit those of as
-  /// many steps.
-  virtual void extend(const std::int32_t* /*tokens*/, std::int64_t /*count*/, float* /*logits*/) {
+  /// Appends `count` tokens to the only row. read_logits() has those of all of them then, (count,
+  /// vocab_size), bit for bit those of as many steps.
+  virtual void extend(const std::int32_t* /*tokens*/, std::int64_t /*count*/) {
     throw InternalError("extend: this model takes single steps");
   }
 

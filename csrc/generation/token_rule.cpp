@@ -26,7 +26,8 @@ std::optional<TokenRule> make_token_rule(const GenerationConfig& config,
   // More of them than these: the others are no part of rules.
   const bool all = static_cast<int>(processors.size()) == processing &&
                    static_cast<int>(warpers.size()) == (config.do_sample ? warping : 0);
-  if (!all || config.output_scores || config.output_logits) return std::nullopt;
+  const bool is_token_search = config.num_beams == 1 && config.penalty_alpha == 0.0;
+  if (!all || !is_token_search || config.output_scores || config.output_logits) return std::nullopt;
   return rule;
 }
 

@@ -9,8 +9,8 @@
 
 namespace internvl {
 
-/// The rule that a config's processors and warpers come to. Nothing where one of them is not part
-/// of rules, or where something else looks at the logits.
+/// The rule that a config's search, processors and warpers come to. Nothing where one of them is
+/// not part of rules, or where something else looks at the logits.
 std::optional<TokenRule> make_token_rule(const GenerationConfig& config,
                                          const LogitsProcessors& processors,
                                          const LogitsProcessors& warpers);

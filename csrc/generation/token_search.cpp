@@ -5,6 +5,7 @@
 namespace internvl {
 namespace {
 
+/// From the logits, on the host.
 Choice choose(Decoding& decoding) {
   const std::int64_t vocab_size = decoding.logits.vocab_size;
   Scores scores = decoding.logits;
@@ -25,11 +26,13 @@ Choice choose(Decoding& decoding) {
   return choice;
 }
 
-/// How the model itself chooses tokens; nothing where the host has to, from the logits.
-std::optional<TokenRule> rule_of(const Decoding& decoding) {
-  const std::optional<TokenRule> rule =
-      make_token_rule(decoding.config, decoding.processors, decoding.warpers);
-  return rule && decoding.model.can_choose(*rule) ? rule : std::nullopt;
+/// What the model itself has chosen.
+Choice chosen(Decoding& decoding) {
+  decoding.record({});
+  TokenChoice choice = decoding.choose_by_rule();
+  for (const std::int32_t token : choice.tokens)
+    if (token < 0) throw_not_finite();
+  return {{choice.tokens.begin(), choice.tokens.end()}, std::move(choice.logprobs)};
 }
 
 }  // namespace
@@ -39,18 +42,11 @@ GenerationOutput token_search(Decoding decoding) {
   decoding.start(config.num_return_sequences, config.output_hidden_states
                                                   ? SequenceModel::KeepHidden::kAll
                                                   : SequenceModel::KeepHidden::kNone);
-  const std::optional<TokenRule> rule = rule_of(decoding);
-  Choice choice = choose(decoding);
   for (;;) {
+    Choice choice = decoding.rule ? chosen(decoding) : choose(decoding);
     const bool all_finished = decoding.append(std::move(choice.tokens), choice.logprobs);
     if (decoding.should_stop() || all_finished) break;
-    if (rule) {
-      choice = decoding.advance_by(*rule, decoding.last_tokens());
-      decoding.record({});
-    } else {
-      decoding.advance(decoding.last_tokens());
-      choice = choose(decoding);
-    }
+    decoding.advance(decoding.last_tokens());
   }
   decoding.output.sequences = std::move(decoding.sequences);
   decoding.output.logprobs = std::move(decoding.logprobs);

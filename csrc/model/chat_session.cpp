@@ -198,17 +198,16 @@ void ChatSession::forward(Tensor hidden, std::int64_t positions) {
   prompts_.embeddings = {};
 }
 
-void ChatSession::prefill(float* logits) {
-  const DecoderConfig& config = model_->config().decoder;
-  const Decoder& decoder = model_->decoder();
-  const Backend& backend = model_->backend();
-  const std::int64_t rows = prompts_.batch;
-  const Matrix hidden = backend.matrix(DType::kFloat32, rows, config.hidden_size);
-  const Matrix normed = backend.matrix(decoder.activation_dtype(), rows, config.hidden_size);
-  const Output out(backend, matrix(logits, DType::kFloat32, rows, config.vocab_size));
-  forward(hidden, 1);
-  decoder.logits(out, hidden, normed);
-  out.finish();
+void ChatSession::prefill(std::int64_t copies) {
+  prepare_step(prompts_.batch);
+  forward(step_.hidden, 1);
+  model_->decoder().logits(step_.logits, step_.hidden, step_.pass.normed);
+  if (copies == 1) return;
+  const Step prompts = std::exchange(step_, {});
+  const std::vector<std::int32_t> parents = parents_of_copies(prompts_.batch, copies);
+  reorder(parents);
+  prepare_step(batch_size());
+  model_->backend().gather_rows(step_.logits, prompts.logits, parents);
 }
 
 void ChatSession::reorder(const std::vector<std::int32_t>& parents) {
@@ -238,14 +237,21 @@ void ChatSession::crop(std::int64_t count) {
   for (auto& tokens : appended_) tokens.resize(tokens.size() - count);
 }
 
-Tensor ChatSession::append(const std::int32_t* tokens, std::int64_t count) {
+void ChatSession::prepare_step(std::int64_t rows) {
+  if (step_.hidden.tensor().rows == rows) return;
+  const DecoderConfig& config = model_->config().decoder;
+  const Backend& backend = model_->backend();
+  step_ = {model_->decoder().make_pass(rows),
+           backend.matrix(DType::kFloat32, rows, config.hidden_size),
+           backend.matrix(DType::kFloat32, rows, config.vocab_size), nullptr};
+}
+
+void ChatSession::extend(const std::int32_t* tokens, std::int64_t count) {
   const DecoderConfig& config = model_->config().decoder;
   const Decoder& decoder = model_->decoder();
   const Backend& backend = model_->backend();
   const std::int64_t total = batch_size() * count;
-  if (step_.hidden.tensor().rows != total)
-    step_ = {decoder.make_pass(total), backend.matrix(DType::kFloat32, total, config.hidden_size),
-             backend.matrix(DType::kFloat32, total, config.vocab_size), nullptr};
+  prepare_step(total);
 
   DecoderBatch batch;
   batch.sequence_length = cache_.length += count;
@@ -281,25 +287,21 @@ Tensor ChatSession::append(const std::int32_t* tokens, std::int64_t count) {
   } else {
     backend.replay(step_.recording, body);
   }
-  return step_.logits;
 }
 
-void ChatSession::step(const std::int32_t* tokens, float* logits) { extend(tokens, 1, logits); }
-
-void ChatSession::extend(const std::int32_t* tokens, std::int64_t count, float* logits) {
-  const Tensor out = append(tokens, count);
-  model_->backend().copy(matrix(logits, DType::kFloat32, out.rows, out.cols), out);
+void ChatSession::read_logits(float* logits) {
+  const Tensor& from = step_.logits.tensor();
+  model_->backend().copy(matrix(logits, DType::kFloat32, from.rows, from.cols), from);
 }
 
 bool ChatSession::can_choose(const TokenRule& rule) const {
   return model_->backend().can_choose(rule, vocab_size());
 }
 
-TokenChoice ChatSession::choose_step(const std::int32_t* tokens, const TokenRule& rule,
-                                     TokenInputs inputs) {
-  const Backend& backend = model_->backend();
-  backend.prepare_choice(inputs);
-  return backend.choose(append(tokens, 1), rule, inputs);
+void ChatSession::prepare_choice(TokenInputs& inputs) { model_->backend().prepare_choice(inputs); }
+
+TokenChoice ChatSession::choose(const TokenRule& rule, const TokenInputs& inputs) {
+  return model_->backend().choose(step_.logits, rule, inputs);
 }
 
 }  // namespace internvl

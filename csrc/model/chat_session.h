@@ -45,14 +45,15 @@ class ChatSession : public SequenceModel {
   std::vector<std::int64_t> prompt(std::int64_t row) const override;
   void keep_hidden_states(KeepHidden keep) override { keep_ = keep; }
   const HiddenStates& hidden_states() const override { return hidden_states_; }
-  void prefill(float* logits) override;
+  void prefill(std::int64_t copies) override;
   void reorder(const std::vector<std::int32_t>& parents) override;
-  void step(const std::int32_t* tokens, float* logits) override;
+  void step(const std::int32_t* tokens) override { extend(tokens, 1); }
+  void read_logits(float* logits) override;
   bool can_choose(const TokenRule& rule) const override;
-  TokenChoice choose_step(const std::int32_t* tokens, const TokenRule& rule,
-                          TokenInputs inputs) override;
+  void prepare_choice(TokenInputs& inputs) override;
+  TokenChoice choose(const TokenRule& rule, const TokenInputs& inputs) override;
   std::int64_t max_extension() const override;
-  void extend(const std::int32_t* tokens, std::int64_t count, float* logits) override;
+  void extend(const std::int32_t* tokens, std::int64_t count) override;
   void crop(std::int64_t count) override;
 
   /// `stored` has the first tokens of a prompt that are not masked, stored by this model at their
@@ -87,7 +88,7 @@ class ChatSession : public SequenceModel {
     std::vector<Token> blind;
   };
 
-  // What passes of as many rows share.
+  // What passes of as many rows share, and the logits that the last one left.
   struct Step {
     DecoderPass pass;
     Matrix hidden;  // (rows, L) float32
@@ -96,8 +97,8 @@ class ChatSession : public SequenceModel {
   };
 
   Plan plan(std::int64_t positions) const;
-  /// Appends `count` tokens to each row; logits (batch_size * count, vocab_size) of the backend.
-  Tensor append(const std::int32_t* tokens, std::int64_t count);
+  /// Makes step_ one of as many rows.
+  void prepare_step(std::int64_t rows);
   /// Runs tokens in passes of bounded size; the last `positions` of each prompt go to `hidden`.
   void run(const std::vector<Token>& tokens, std::vector<KvCache>& caches, float scale,
            Tensor hidden, std::int64_t positions);
