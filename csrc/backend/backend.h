@@ -228,8 +228,8 @@ class Backend {
   /// wait for anything to arrive.
   virtual void prepare_choice(TokenInputs& inputs) const = 0;
 
-  /// The token of each row of the float32 scores, which may change. Of the largest ones the first,
-  /// and a NaN is larger than everything; or what the inputs' uniform numbers draw.
+  /// The token of each row of the float32 scores: of the largest ones the first, and a NaN is
+  /// larger than everything; or what the inputs' uniform numbers draw; or candidates.
   virtual TokenChoice choose(Tensor scores, const TokenRule& rule,
                              const TokenInputs& inputs) const = 0;
 };

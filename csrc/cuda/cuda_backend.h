@@ -87,6 +87,9 @@ class CudaBackend final : public Backend {
                      const TokenInputs& inputs) const override;
 
  private:
+  /// What happens to scores before the choice.
+  void process(Tensor scores, const TokenRule& rule, const TokenInputs& inputs) const;
+
   std::shared_ptr<Device> device_;
   std::unique_ptr<Matmul> matmul_;
   std::unique_ptr<FullAttention> full_attention_;  // after cuBLASLt, which cuDNN looks for

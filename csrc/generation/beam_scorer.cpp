@@ -47,39 +47,38 @@ BeamScorer::BeamScorer(const GenerationConfig& config, std::int64_t prompts)
       hypotheses_(prompts * groups_, BeamHypotheses(group_size_, config)),
       done_(prompts * groups_) {}
 
-NextBeams BeamScorer::process(
-    std::int64_t group, const std::vector<Beam>& beams,
-    const std::vector<std::vector<Candidate>>& candidates, std::int64_t vocab_size,
-    const std::function<float(std::int64_t row, std::int64_t token)>& logprob) {
+NextBeams BeamScorer::process(std::int64_t group, const std::vector<Beam>& beams,
+                              const std::vector<BeamCandidates>& candidates,
+                              std::int64_t vocab_size) {
   const auto length =
       static_cast<std::int64_t>(beams.front().tokens.size()) + 1 - config_.prompt_length();
   NextBeams next;
   for (std::int64_t prompt = 0; prompt < prompts_; ++prompt) {
     BeamHypotheses& hypotheses = hypotheses_[prompt * groups_ + group];
-    if (done_[prompt * groups_ + group]) {  // any valid beam keeps the batch in step
+    if (is_done(group, prompt)) {  // any valid beam keeps the batch in step
       check_pad_token(config_, vocab_size);
       next.scores.insert(next.scores.end(), group_size_, 0.0f);
       next.tokens.insert(next.tokens.end(), group_size_, config_.pad_token_id);
       next.parents.insert(next.parents.end(), group_size_, 0);
+      next.logprobs.insert(next.logprobs.end(), group_size_, 0.0f);
       continue;
     }
     std::int64_t rank = 0;
     std::int64_t chosen = 0;
-    for (const Candidate& candidate : candidates[prompt]) {
-      const auto row =
-          static_cast<std::int32_t>(prompt * group_size_ + candidate.index / vocab_size);
-      const std::int64_t token = candidate.index % vocab_size;
-      if (config_.is_eos(token)) {
+    for (const BeamCandidate& candidate : candidates[prompt]) {
+      const auto row = static_cast<std::int32_t>(prompt * group_size_ + candidate.beam);
+      if (config_.is_eos(candidate.token)) {
         if (rank < group_size_) {  // an ending counts only among the best
           Beam ended = beams[row];
           if (config_.output_scores) ended.indices.push_back(row);
-          if (config_.output_logprobs) ended.logprobs.push_back(logprob(row, token));
+          if (config_.output_logprobs) ended.logprobs.push_back(candidate.logprob);
           hypotheses.add(std::move(ended), candidate.score, length);
         }
       } else {
         next.scores.push_back(candidate.score);
-        next.tokens.push_back(token);
+        next.tokens.push_back(candidate.token);
         next.parents.push_back(row);
+        next.logprobs.push_back(candidate.logprob);
         if (++chosen == group_size_) break;
       }
       ++rank;

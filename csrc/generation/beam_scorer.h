@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "generation/generate.h"
@@ -16,6 +15,15 @@ struct Beam {
   Sequence indices;   ///< the beam that each generated token came from; only for output_scores
   Logprobs logprobs;  ///< of each generated token; only for output_logprobs
 };
+
+/// A token that may follow one of a prompt's beams.
+struct BeamCandidate {
+  float score;  ///< of the beam with the token
+  std::int32_t beam;
+  std::int64_t token;
+  float logprob;  ///< of the token in the model's own distribution; only for output_logprobs
+};
+using BeamCandidates = std::vector<BeamCandidate>;
 
 /// The best `capacity` finished sequences of a prompt (or of one of its groups).
 class BeamHypotheses {
@@ -50,6 +58,7 @@ struct NextBeams {
   std::vector<float> scores;
   Sequence tokens;
   std::vector<std::int32_t> parents;  ///< rows of the group
+  Logprobs logprobs;                  ///< of the tokens; only for output_logprobs
 };
 
 class BeamScorer {
@@ -57,11 +66,14 @@ class BeamScorer {
   BeamScorer(const GenerationConfig& config, std::int64_t prompts);
 
   /// Chooses a group's next beams. `beams`: the group's rows, group_size for each prompt.
-  /// `candidates`: best first for each prompt, index = beam * vocab_size + token. `logprob`: of a
-  /// token after a row of the group.
+  /// `candidates`: best first for each prompt.
   NextBeams process(std::int64_t group, const std::vector<Beam>& beams,
-                    const std::vector<std::vector<Candidate>>& candidates, std::int64_t vocab_size,
-                    const std::function<float(std::int64_t row, std::int64_t token)>& logprob);
+                    const std::vector<BeamCandidates>& candidates, std::int64_t vocab_size);
+
+  /// Whether a prompt has its best sequences; process() does not read its candidates then.
+  bool is_done(std::int64_t group, std::int64_t prompt) const {
+    return done_[prompt * groups_ + group];
+  }
 
   bool all_done() const;
 

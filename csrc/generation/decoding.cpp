@@ -74,7 +74,7 @@ void Decoding::advance(const Sequence& tokens) {
 
 void Decoding::prepare_choice() {
   if (!rule) return;
-  inputs_ = make_token_inputs(config, *rule, sequences, sampler, step);
+  inputs_ = make_token_inputs(config, *rule, sequences, beam_scores, sampler, step);
   model.prepare_choice(inputs_);
 }
 
@@ -121,14 +121,15 @@ bool Decoding::append(Sequence tokens, const Logprobs& token_logprobs) {
   return all_finished;
 }
 
-void Decoding::append(const Sequence& tokens, const std::vector<std::int32_t>& parents) {
+void Decoding::append(const Sequence& tokens, const Logprobs& token_logprobs,
+                      const std::vector<std::int32_t>& parents) {
   Sequences longer;
   std::vector<Logprobs> longer_logprobs;
   for (std::size_t r = 0; r < parents.size(); ++r) {
     longer.push_back(sequences[parents[r]]);
     longer.back().push_back(tokens[r]);
     longer_logprobs.push_back(logprobs[parents[r]]);
-    if (config.output_logprobs) longer_logprobs.back().push_back(logprob(parents[r], tokens[r]));
+    if (config.output_logprobs) longer_logprobs.back().push_back(token_logprobs[r]);
   }
   sequences = std::move(longer);
   logprobs = std::move(longer_logprobs);

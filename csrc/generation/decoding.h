@@ -48,7 +48,8 @@ class Decoding {
   bool append(Sequence tokens, const Logprobs& token_logprobs);
 
   /// Row r becomes row parents[r] with tokens[r] added: the caller sees to its end.
-  void append(const Sequence& tokens, const std::vector<std::int32_t>& parents);
+  void append(const Sequence& tokens, const Logprobs& token_logprobs,
+              const std::vector<std::int32_t>& parents);
 
   /// Of a token that follows row r; 0 unless the config asks for log-probabilities.
   float logprob(std::int64_t r, std::int64_t token) const;
@@ -73,6 +74,7 @@ class Decoding {
   std::uint32_t step = 0;
   Sequences sequences;
   std::vector<Logprobs> logprobs;  ///< of each row's tokens so far
+  std::vector<float> beam_scores;  ///< of each row; beam search sets them
   Scores logits;
   HiddenStates hidden;  ///< empty unless asked for
   GenerationOutput output;

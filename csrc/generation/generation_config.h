@@ -77,6 +77,11 @@ struct GenerationConfig {
     return prompt_ids.empty() ? 1 : static_cast<std::int64_t>(prompt_ids.front().size());
   }
 
+  /// What beam search chooses from for each beam: enough that so many go on if the rest ends.
+  std::int64_t candidates_per_beam() const {
+    return std::max<std::int64_t>(2, 1 + static_cast<std::int64_t>(eos_token_id.size()));
+  }
+
   bool is_eos(std::int64_t token) const {
     return std::find(eos_token_id.begin(), eos_token_id.end(), token) != eos_token_id.end();
   }

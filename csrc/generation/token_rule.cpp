@@ -3,6 +3,15 @@
 #include <algorithm>
 
 namespace internvl {
+namespace {
+
+/// Whether a rule can end in what the search chooses in a step.
+bool has_choice(const GenerationConfig& config) {
+  if (config.num_beams > 1) return config.num_beam_groups == 1 && !config.do_sample;
+  return config.penalty_alpha == 0.0;
+}
+
+}  // namespace
 
 std::optional<TokenRule> make_token_rule(const GenerationConfig& config,
                                          const LogitsProcessors& processors,
@@ -16,6 +25,11 @@ std::optional<TokenRule> make_token_rule(const GenerationConfig& config,
   rule.top_p = config.top_p;
   rule.min_tokens_to_keep = config.min_tokens_to_keep;
   rule.logprobs = config.output_logprobs;
+  if (config.num_beams > 1) {
+    rule.beams = config.num_beams;
+    // One more than are chosen from: whether the last of those has an equal.
+    rule.candidates = config.num_beams * config.candidates_per_beam() + 1;
+  }
 
   const int suppressing = (config.min_length > 0) + (config.min_new_tokens > 0) +
                           !config.suppress_tokens.empty() + !config.begin_suppress_tokens.empty();
@@ -26,16 +40,17 @@ std::optional<TokenRule> make_token_rule(const GenerationConfig& config,
   // More of them than these: the others are no part of rules.
   const bool all = static_cast<int>(processors.size()) == processing &&
                    static_cast<int>(warpers.size()) == (config.do_sample ? warping : 0);
-  const bool is_token_search = config.num_beams == 1 && config.penalty_alpha == 0.0;
-  if (!all || !is_token_search || config.output_scores || config.output_logits) return std::nullopt;
+  if (!all || !has_choice(config) || config.output_scores || config.output_logits)
+    return std::nullopt;
   return rule;
 }
 
 TokenInputs make_token_inputs(const GenerationConfig& config, const TokenRule& rule,
-                              const Sequences& sequences, const Sampler& sampler,
-                              std::uint32_t step) {
+                              const Sequences& sequences, const std::vector<float>& beam_scores,
+                              const Sampler& sampler, std::uint32_t step) {
   TokenInputs inputs;
   if (rule.reads_sequences()) inputs.sequences = sequences;
+  if (rule.has_candidates()) inputs.beam_scores = beam_scores;
   const auto suppress = [&inputs](const Sequence& tokens) {
     inputs.suppressed.insert(inputs.suppressed.end(), tokens.begin(), tokens.end());
   };

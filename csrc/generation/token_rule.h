@@ -15,9 +15,9 @@ std::optional<TokenRule> make_token_rule(const GenerationConfig& config,
                                          const LogitsProcessors& processors,
                                          const LogitsProcessors& warpers);
 
-/// What the rule of a config reads in a step.
+/// What the rule of a config reads in a step. `beam_scores` are only for candidates.
 TokenInputs make_token_inputs(const GenerationConfig& config, const TokenRule& rule,
-                              const Sequences& sequences, const Sampler& sampler,
-                              std::uint32_t step);
+                              const Sequences& sequences, const std::vector<float>& beam_scores,
+                              const Sampler& sampler, std::uint32_t step);
 
 }  // namespace internvl

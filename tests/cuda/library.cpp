@@ -161,8 +161,9 @@ const char* log_softmax(const Tensor* scores) {
   return guarded([&] { cuda::log_softmax(nullptr, *scores); });
 }
 
-const char* log_probability(float* out, const std::int32_t* tokens, const Tensor* scores) {
-  return guarded([&] { cuda::log_probability(nullptr, out, tokens, *scores); });
+const char* log_probability(float* out, const std::int32_t* tokens, std::int64_t beams,
+                            std::int64_t count, const Tensor* scores) {
+  return guarded([&] { cuda::log_probability(nullptr, out, {tokens, beams, count}, *scores); });
 }
 
 const char* sample(std::int32_t* tokens, const double* uniforms, const Tensor* scores,

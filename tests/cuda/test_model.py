@@ -431,6 +431,68 @@ def test_what_a_step_reads(cuda: Any, load: Any, tokenizer: Any, name: str) -> N
     assert waited() - before[1] == 4
 
 
+ENDS = [145, 231, 271, 432, 499, 605, 765, 1265, 1398, 1815, 1859]  # of what the model says
+BEAMS: dict[str, dict[str, Any]] = {  # what the backend chooses the candidates of
+    "all": {"num_beams": 3, "length_penalty": 2.0, "num_return_sequences": 3},
+    "ends": {"num_beams": 4, "eos_token_id": ENDS, "num_return_sequences": 2},
+    "early ends": {"num_beams": 3, "eos_token_id": ENDS, "early_stopping": True},
+    "late ends": {"num_beams": 2, "eos_token_id": ENDS, "early_stopping": "never"},
+    "penalties": {"num_beams": 5, "repetition_penalty": 1.4, "no_repeat_ngram_size": 2},
+    "impossible tokens": {
+        "num_beams": 2,
+        "eos_token_id": ENDS,
+        "length_penalty": -1.0,
+        "min_new_tokens": 3,
+        "suppress_tokens": HALF_OF_THE_VOCABULARY,
+    },
+    "few tokens": {"num_beams": 2, "suppress_tokens": list(range(3, 2202))},
+}
+BEAMS_LEFT_TO_THE_HOST: dict[str, dict[str, Any]] = {
+    "groups": {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5},
+    "drawn": {"num_beams": 2, "do_sample": True, "seed": 2},
+    "scores": {"num_beams": 2, "output_scores": True},
+    "most ends": {"num_beams": 2, "eos_token_id": list(range(5, 1000))},
+}
+
+
+def beams(model: Any, prompts: int, tokens: int, settings: dict[str, Any]) -> Any:
+    return model.language_model.generate(
+        np.random.default_rng(0).integers(3, 2000, (prompts, 3)),
+        **{"max_new_tokens": tokens, "eos_token_id": 1, **settings},
+        output_logprobs=True,
+        return_dict_in_generate=True,
+    )
+
+
+@pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
+@pytest.mark.parametrize(("name", "prompts"), list(zip(BEAMS, [1, 1, 2, 3, 1, 1, 1])))
+def test_beams(load: Any, name: str, prompts: int) -> None:
+    """The beams that the host chooses from the logits of the CPU."""
+    on_cpu, on_gpu = (beams(load(device), prompts, 4, BEAMS[name]) for device in ("cpu", "cuda:0"))
+    assert_same_tokens(on_gpu, on_cpu)
+    np.testing.assert_allclose(on_gpu.sequences_scores, on_cpu.sequences_scores, rtol=1e-5)
+
+
+@emulated
+@pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
+@pytest.mark.parametrize("name", ["penalties", "few tokens", *BEAMS_LEFT_TO_THE_HOST])
+def test_what_a_step_of_beams_reads(cuda: Any, load: Any, name: str) -> None:
+    settings = {**BEAMS, **BEAMS_LEFT_TO_THE_HOST}[name]
+    model = load("cuda:0")
+    read = counter(cuda, "standin_bytes_to_host")
+    before = read()
+    beams(model, 1, 2, settings)
+    logits = settings["num_beams"] * 2202
+    candidates = 3 * (2 * settings["num_beams"] + 1)  # index, score and log-probability
+    if name in BEAMS_LEFT_TO_THE_HOST:
+        values = 2 * logits
+    elif name == "few tokens":  # impossible ones are equal: the host says which come first
+        values = 2 * candidates + logits
+    else:
+        values = 2 * candidates
+    assert read() - before == 4 * values
+
+
 @pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
 @pytest.mark.parametrize("device", ["cpu", "cuda:0"])
 def test_the_only_possible_token_becomes_impossible(load: Any, tokenizer: Any, device: str) -> None:

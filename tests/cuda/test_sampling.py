@@ -160,7 +160,8 @@ def test_sample_from_what_is_no_distribution(wrong: float | None) -> None:
     assert actual[1] == -1
     assert min(actual[0], actual[2]) >= 0
 
-    call("log_probability", out := Buffer("out", 12), vector(actual, "tokens"), matrix(scores))
+    call("log_probability", out := Buffer("out", 12), vector(actual, "tokens"), 1, 1,
+         matrix(scores))  # fmt: skip
     np.testing.assert_array_equal(np.isnan(numbers(out, np.float32)), [False, True, False])
     call("log_softmax", normalized := matrix(scores))
     np.testing.assert_array_equal(np.isnan(normalized.array()).all(1), [False, True, False])
@@ -182,11 +183,26 @@ def test_log_probabilities(vocab_size: int) -> None:
     expected, normalizers = scores.copy(), np.empty(2)
     call("generation_log_softmax", host(expected), host(normalizers), 2, vocab_size)
     tokens = np.array([0, vocab_size - 1], np.int32)
-    call("log_probability", out := Buffer("out", 8), vector(tokens, "tokens"), matrix(scores))
+    call("log_probability", out := Buffer("out", 8), vector(tokens, "tokens"), 1, 1,
+         matrix(scores))  # fmt: skip
     chosen = (scores[[0, 1], tokens] - normalizers).astype(np.float32)
     np.testing.assert_array_max_ulp(numbers(out, np.float32), chosen, 2)
     call("log_softmax", actual := matrix(scores, padding=1))
     np.testing.assert_array_max_ulp(actual.array(), expected, 2)
+
+
+def test_log_probabilities_of_candidates() -> None:
+    prompts, beams, vocab_size, count = 2, 3, 70, 5
+    scores = logits(prompts * beams, vocab_size)
+    scores[4, 1] = np.nan
+    indices = np.arange(3, 3 + 23 * prompts * count, 23, dtype=np.int32) % (beams * vocab_size)
+    call("log_probability", out := Buffer("out", 4 * prompts * count), vector(indices, "indices"),
+         beams, count, matrix(scores, padding=1))  # fmt: skip
+    exact = scores.astype(np.float64)
+    exact -= np.log(np.exp(exact).sum(1, keepdims=True))
+    expected = np.take_along_axis(exact.reshape(prompts, -1), indices.reshape(prompts, -1), 1)
+    assert np.isnan(expected).any()
+    np.testing.assert_allclose(numbers(out, np.float32), expected.ravel(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("prompts", "beams"), [(1, 1), (2, 3)])
@@ -240,5 +256,7 @@ def test_arguments_are_checked() -> None:
         call("beam_candidates", out, out, row, out, 1, 8, out)
     with pytest.raises(DeviceError, match="expected float32 of 1 to 262143 columns, got 262144"):
         call("argmax", out, matrix(np.zeros((1, 262144), np.float32)))
+    with pytest.raises(DeviceError, match="log_probability: scores: expected a multiple of 2 rows"):
+        call("log_probability", out, out, 2, 1, row)
     with pytest.raises(DeviceError, match="size: expected at least 1, got 0"):
         call("no_repeat_ngram", row, TokenRows(), 0)

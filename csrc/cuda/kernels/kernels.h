@@ -160,8 +160,16 @@ void suppress(Stream stream, Tensor scores, const std::int32_t* tokens, std::int
 /// In place; a row with NaN or +infinity, or nothing above -infinity, becomes NaN.
 void log_softmax(Stream stream, Tensor scores);
 
-/// out[r] = log-probability of tokens[r] in row r; NaN where log_softmax() gives that.
-void log_probability(Stream stream, float* out, const std::int32_t* tokens, Tensor scores);
+/// What is chosen from scores for every `beams` rows: beam * vocabulary + token, `count` of them.
+struct ChosenTokens {
+  const std::int32_t* tokens;  ///< on the device
+  std::int64_t beams = 1;
+  std::int64_t count = 1;
+};
+
+/// The log-probability of each chosen token in its row; NaN where log_softmax() gives that, and for
+/// tokens below 0.
+void log_probability(Stream stream, float* out, const ChosenTokens& chosen, Tensor scores);
 
 /// The warpers, in this order.
 struct Sampling {
@@ -176,8 +184,10 @@ struct Sampling {
 void sample(Stream stream, std::int32_t* tokens, const double* uniforms, Tensor scores,
             const Sampling& sampling);
 
+constexpr int kMostCandidates = 1024;
+
 /// For each prompt, `beams` consecutive rows: the `count` best beam_scores[row] + scores(row,
-/// token), at most 1024, into values(prompt, count) and, as beam * vocabulary + token,
+/// token), at most kMostCandidates, into values(prompt, count) and, as beam * vocabulary + token,
 /// indices(prompt, count), best first. Of equal ones the lower index comes first, where
 /// csrc/generation has the order of torch.topk: who wants that asks for one more, and leaves the
 /// choice to the host if two are equal. `workspace` has beam_workspace_bytes() of any content.

@@ -17,6 +17,11 @@ float* scores_of(const char* what, const Tensor& scores) {
   return static_cast<float*>(scores.data);
 }
 
+void check_beams(const char* what, const Tensor& scores, std::int64_t beams) {
+  check(beams >= 1 && scores.rows % beams == 0 && beams * scores.cols <= INT32_MAX, what,
+        ": scores: expected a multiple of ", beams, " rows, got ", scores.rows);
+}
+
 Grid rows_of(const Tensor& scores) { return {static_cast<unsigned>(scores.rows)}; }
 
 int vocab_size_of(const Tensor& scores) { return static_cast<int>(scores.cols); }
@@ -61,10 +66,15 @@ void log_softmax(Stream stream, Tensor scores) {
          vocab_size_of(scores));
 }
 
-void log_probability(Stream stream, float* out, const std::int32_t* tokens, Tensor scores) {
+void log_probability(Stream stream, float* out, const ChosenTokens& chosen, Tensor scores) {
   const float* data = scores_of("log_probability", scores);
-  if (scores.rows == 0) return;
-  launch(log_probability_kernel, rows_of(scores), kSelectThreads, 0, stream, out, tokens, data,
+  check_beams("log_probability", scores, chosen.beams);
+  check(chosen.count >= 0 && chosen.count <= INT32_MAX,
+        "log_probability: count: expected at least 0, got ", chosen.count);
+  const std::int64_t blocks = scores.rows / chosen.beams * chosen.count;
+  if (blocks == 0) return;
+  launch(log_probability_kernel, {static_cast<unsigned>(blocks)}, kSelectThreads, 0, stream, out,
+         chosen.tokens, static_cast<int>(chosen.beams), static_cast<int>(chosen.count), data,
          scores.stride, vocab_size_of(scores));
 }
 
@@ -91,9 +101,8 @@ void beam_candidates(Stream stream, std::int32_t* indices, float* values, Tensor
                      const float* beam_scores, std::int64_t beams, std::int64_t count,
                      void* workspace) {
   const float* data = scores_of("beam_candidates", scores);
-  check(beams >= 1 && scores.rows % beams == 0 && beams * scores.cols <= INT32_MAX,
-        "beam_candidates: scores: expected a multiple of ", beams, " rows, got ", scores.rows);
-  const std::int64_t most = std::min<std::int64_t>(kSelectThreads, beams * scores.cols);
+  check_beams("beam_candidates", scores, beams);
+  const std::int64_t most = std::min<std::int64_t>(kMostCandidates, beams * scores.cols);
   check(count >= 1 && count <= most, "beam_candidates: count: expected 1 to ", most, ", got ",
         count);
   if (scores.rows == 0) return;

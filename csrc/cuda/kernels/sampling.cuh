@@ -144,15 +144,16 @@ __global__ void __launch_bounds__(kSelectThreads)
 }
 
 __global__ void __launch_bounds__(kSelectThreads)
-    log_probability_kernel(float* out, const std::int32_t* tokens, const float* scores,
-                           std::int64_t stride, int vocab_size) {
-  const float* row = scores + blockIdx.x * stride;
+    log_probability_kernel(float* out, const std::int32_t* tokens, int beams, int count,
+                           const float* scores, std::int64_t stride, int vocab_size) {
+  const int chosen = tokens[blockIdx.x];
+  const std::int64_t first_row = std::int64_t{blockIdx.x} / count * beams;
+  const float* row = scores + (first_row + max(chosen, 0) / vocab_size) * stride;
   const Softmax softmax(row, vocab_size, 1.0f);
   const double normalizer =
       softmax.finite ? softmax.highest + log_sum(softmax, row, vocab_size) : double{NAN};
-  const int token = tokens[blockIdx.x];
   if (threadIdx.x != 0) return;
-  out[blockIdx.x] = token < 0 ? NAN : static_cast<float>(row[token] - normalizer);
+  out[blockIdx.x] = chosen < 0 ? NAN : static_cast<float>(row[chosen % vocab_size] - normalizer);
 }
 
 // ---- draws

@@ -23,7 +23,7 @@ constexpr int kKeyBits = 32 + kIndexBits;
 constexpr int kDigitBits = 10;  // a digit for each thread
 static_assert(1u << kDigitBits == kSelectThreads && kKeyBits % kDigitBits == 0);
 
-static_assert(kMostScores == 1 << kIndexBits);
+static_assert(kMostScores == 1 << kIndexBits && kMostCandidates == kSelectThreads);
 
 /// An order-preserving map of scores to unsigned numbers, as core/order.h orders them: NaN is the
 /// largest. -0 becomes 0.
