@@ -494,6 +494,25 @@ def test_what_a_step_of_beams_reads(cuda: Any, load: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
+@pytest.mark.parametrize(("dtype", "num_beams"), [("float32", 1), ("bfloat16", 2)])
+def test_replayed_steps_have_the_bits_of_eager_ones(load: Any, dtype: str, num_beams: int) -> None:
+    """Past a page, where steps are recorded anew. What shows hidden states is not recorded."""
+    settings = {
+        "num_beams": num_beams,
+        "max_new_tokens": 6,
+        "min_new_tokens": 6,
+        "output_logits": True,
+        "return_dict_in_generate": True,
+    }
+    ids = np.random.default_rng(0).integers(3, 2000, (1, 124))
+    model = load("cuda:0", dtype).language_model
+    replayed = model.generate(ids, **settings)
+    eager = model.generate(ids, **settings, output_hidden_states=True)
+    np.testing.assert_array_equal(replayed.sequences, eager.sequences)
+    np.testing.assert_array_equal(np.stack(replayed.logits), np.stack(eager.logits))
+
+
+@pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
 @pytest.mark.parametrize("device", ["cpu", "cuda:0"])
 def test_the_only_possible_token_becomes_impossible(load: Any, tokenizer: Any, device: str) -> None:
     others = [token for token in range(2202) if token != 2000]
