@@ -21,8 +21,6 @@ inline std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-
 inline std::size_t kv_block_bytes(std::int64_t head_dim, DType dtype) {
   const std::size_t size = dtype == DType::kFloat32 ? 4 : 2;
   return kPageKeys * (head_dim + round_up(head_dim, kWidth)) * size;

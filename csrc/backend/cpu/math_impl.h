@@ -7,6 +7,8 @@
 namespace internvl::cpu {
 namespace INTERNVL_ISA {
 
+inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
 /// The number of lanes that [i, end) fills, i < end.
 inline int lanes_from(std::int64_t i, std::int64_t end) {
   return end - i < kWidth ? static_cast<int>(end - i) : kWidth;
@@ -45,17 +47,22 @@ inline Vec exp(Vec x) {
   return scale_by_power(p, n);
 }
 
-/// 2^x within 2e-7 relative, for x < 127; exactly one at zero, zero below about -150, NaN for NaN.
-/// Shorter than exp, for the softmax, which can have its scores in units of ln 2.
-inline Vec exp2(Vec x) {
+/// 2^x for x < 127; exactly one at zero, zero below about -150, NaN for NaN. Shorter than exp, for
+/// the softmax, which can have its scores in units of ln 2. `powers`: kExp2 or kCoarseExp2.
+template <int kCount>
+inline Vec exp2(Vec x, const float (&powers)[kCount]) {
   x = max(broadcast(-200.0f), x);
   const Vec n = round(x);
   const Vec r = sub(x, n);
-  // (2^r - 1) / r on |r| <= 1/2: the polynomial of least relative error of 2^r.
-  constexpr float kPowers[] = {1.326472731e-3f, 9.671512991e-3f, 5.550733581e-2f, 2.402224243e-1f,
-                               6.931470037e-1f};
-  return scale_by_power(fma(polynomial(r, kPowers), r, broadcast(1.0f)), n);
+  return scale_by_power(fma(polynomial(r, powers), r, broadcast(1.0f)), n);
 }
+
+// (2^r - 1) / r on |r| <= 1/2, highest power first: the polynomials of least relative error of 2^r.
+/// Within 2e-7.
+constexpr float kExp2[] = {1.326472731e-3f, 9.671512991e-3f, 5.550733581e-2f, 2.402224243e-1f,
+                           6.931470037e-1f};
+/// Within 1.1e-4, a twentieth of what rounding the result to bfloat16 may cost.
+constexpr float kCoarseExp2[] = {5.500893e-2f, 2.42211e-1f, 6.9328293e-1f};
 
 /// 1 / (1 + e^-x)
 inline Vec sigmoid(Vec x) {
