@@ -86,8 +86,9 @@ void CpuBackend::run_linear(Tensor out, Tensor x, const Linear& linear, Epilogue
   parallel_for(blocks * runs, [&](std::int64_t task, int) {
     const std::int64_t row = task / runs * block_rows;
     const std::int64_t panel = task % runs * run;
+    const std::int64_t next_panel = (task + num_threads()) % runs * run;
     kernels.run(args, row, std::min(row + block_rows, x.rows), panel, std::min(panel + run, panels),
-                thread_scratch(kernels.scratch_bytes));
+                thread_scratch(kernels.scratch_bytes), next_panel);
   });
 }
 

@@ -50,15 +50,17 @@ struct LinearKernels {
   bool bfloat16_pairs;
   std::size_t scratch_bytes;
   /// Computes rows [row_begin, row_end), at most kLinearRows of them, of the columns that panels
-  /// [panel_begin, panel_end) give. The order of additions depends on in_features alone.
+  /// [panel_begin, panel_end) give. The order of additions depends on in_features alone. The weight
+  /// of next_panel is brought into the L2 cache for the task that follows.
   void (*run)(const LinearArgs& args, std::int64_t row_begin, std::int64_t row_end,
-              std::int64_t panel_begin, std::int64_t panel_end, std::byte* scratch);
+              std::int64_t panel_begin, std::int64_t panel_end, std::byte* scratch,
+              std::int64_t next_panel);
 };
 
 /// Rows of one task: with a block of the depth they fill half of a 1 MB L2 cache.
 constexpr std::int64_t kLinearRows = 240;
 
-/// Keys of a page; softmax goes on page by page.
+/// Keys of a page.
 constexpr std::int64_t kPageKeys = 128;
 
 /// Stores keys and values of `count` tokens from `position` of a page on. Their rows are `stride`

@@ -5,17 +5,27 @@
 // not depend on how many rows are computed beside it, nor on the blocks.
 #pragma once
 
-#include "backend/cpu/kernels.h"
-#include "backend/cpu/math_impl.h"
+#include "backend/cpu/epilogue_impl.h"
 
 namespace internvl::cpu {
 namespace INTERNVL_ISA {
 
 constexpr int kRowTile = 6;
-constexpr int kPanelColumns = kPanelVectors * kWidth;
 constexpr int kPrefetchBytes = 4096;
 
 // ---- products
+
+/// What is read after this block, on its way into the L2 cache: some of it with each step of the
+/// depth, in all tiles but the first, which is on its own block's way.
+struct Ahead {
+  const char* at;
+  std::int64_t step;  ///< bytes
+
+  void fetch() {
+    prefetch_l2(at);
+    at += step;
+  }
+};
 
 template <int kRows>
 inline void load_tile(Vec (&sum)[kRows][kPanelVectors], const float* c, std::int64_t c_stride,
@@ -39,7 +49,7 @@ inline void store_tile(float* c, std::int64_t c_stride, const Vec (&sum)[kRows][
 /// c(kRows, kPanelColumns) = (accumulate ? c : 0) + x(kRows, depth) panel(depth, kPanelColumns)
 template <int kRows, bool kPrefetch, class Weight>
 inline void multiply_tile(float* c, std::int64_t c_stride, const float* x, std::int64_t x_stride,
-                          const Weight* panel, std::int64_t depth, bool accumulate) {
+                          const Weight* panel, std::int64_t depth, bool accumulate, Ahead ahead) {
   Vec sum[kRows][kPanelVectors];
   load_tile(sum, c, c_stride, accumulate);
   for (std::int64_t k = 0; k < depth; ++k, panel += kPanelColumns) {
@@ -50,6 +60,8 @@ inline void multiply_tile(float* c, std::int64_t c_stride, const float* x, std::
       INTERNVL_UNROLL for (int j = 0; j < kPanelColumns; j += kStep) {
         prefetch(reinterpret_cast<const char*>(panel + j) + kPrefetchBytes);
       }
+    } else {
+      ahead.fetch();
     }
     INTERNVL_UNROLL for (int i = 0; i < kRows; ++i) {
       const Vec factor = broadcast(x[i * x_stride + k]);
@@ -65,10 +77,11 @@ inline void multiply_tile(float* c, std::int64_t c_stride, const float* x, std::
 /// The same for panel(ceil(depth / 2), kPanelColumns, 2).
 template <int kRows, bool kPrefetch>
 inline void multiply_tile(float* c, std::int64_t c_stride, const BFloat16* x, std::int64_t x_stride,
-                          const BFloat16* panel, std::int64_t depth, bool accumulate) {
+                          const BFloat16* panel, std::int64_t depth, bool accumulate, Ahead ahead) {
   Vec sum[kRows][kPanelVectors];
   load_tile(sum, c, c_stride, accumulate);
   const auto add_products = [&](std::int64_t k, auto broadcast_x) {
+    if (!kPrefetch) ahead.fetch();
     Pairs weight[kPanelVectors];
     INTERNVL_UNROLL for (int j = 0; j < kPanelVectors; ++j) {
       weight[j] = load_pairs(panel + j * 2 * kWidth);
@@ -98,14 +111,14 @@ inline void multiply_tile(float* c, std::int64_t c_stride, const BFloat16* x, st
 template <int kRows, bool kPrefetch, class X, class Weight>
 inline void multiply_tile_rows(int rows, float* c, std::int64_t c_stride, const X* x,
                                std::int64_t x_stride, const Weight* panel, std::int64_t depth,
-                               bool accumulate) {
+                               bool accumulate, Ahead ahead) {
   if constexpr (kRows > 1) {
     if (rows < kRows) {
       return multiply_tile_rows<kRows - 1, kPrefetch>(rows, c, c_stride, x, x_stride, panel, depth,
-                                                      accumulate);
+                                                      accumulate, ahead);
     }
   }
-  multiply_tile<kRows, kPrefetch>(c, c_stride, x, x_stride, panel, depth, accumulate);
+  multiply_tile<kRows, kPrefetch>(c, c_stride, x, x_stride, panel, depth, accumulate, ahead);
 }
 
 template <class Weight>
@@ -113,105 +126,6 @@ inline void widen(float* wide, const Weight* panel, std::int64_t count) {
   for (std::int64_t i = 0; i < count; i += kWidth) {
     prefetch(reinterpret_cast<const char*>(panel + i) + kPrefetchBytes);
     store(wide + i, load(panel + i));
-  }
-}
-
-// ---- epilogues on a tile of c, kPanelColumns apart
-
-/// Adds the bias and applies `function` to the first `activated` vectors of each row.
-template <class Function>
-inline void apply(float* c, int rows, const float* bias, int activated, Function function) {
-  for (int i = 0; i < rows; ++i) {
-    for (int j = 0; j < kPanelVectors; ++j) {
-      float* at = c + i * kPanelColumns + j * kWidth;
-      Vec value = load(at);
-      if (bias != nullptr) value = add(value, load(bias + j * kWidth));
-      store(at, j < activated ? function(value) : value);
-    }
-  }
-}
-
-inline void bias_and_activation(float* c, int rows, const float* bias, int activated,
-                                Activation activation) {
-  switch (activation) {
-    case Activation::kNone:
-      if (bias != nullptr) apply(c, rows, bias, activated, [](Vec v) { return v; });
-      break;
-    case Activation::kGelu:
-      apply(c, rows, bias, activated, [](Vec v) {
-        const Vec half = mul(v, broadcast(0.5f));
-        return fma(half, erf(mul(v, broadcast(0.70710678f))), half);
-      });
-      break;
-    case Activation::kGeluTanh:  // (1 + tanh(u)) / 2 is sigmoid(2 u)
-      apply(c, rows, bias, activated, [](Vec v) {
-        const Vec inner = fma(mul(mul(v, v), v), broadcast(0.044715f), v);
-        return mul(v, sigmoid(mul(inner, broadcast(1.59576912f))));
-      });
-      break;
-    case Activation::kQuickGelu:
-      apply(c, rows, bias, activated,
-            [](Vec v) { return mul(v, sigmoid(mul(v, broadcast(1.702f)))); });
-      break;
-    case Activation::kRelu:
-      apply(c, rows, bias, activated, [](Vec v) { return max(zero(), v); });
-      break;
-    case Activation::kSilu:
-      apply(c, rows, bias, activated, [](Vec v) { return mul(v, sigmoid(v)); });
-      break;
-  }
-}
-
-template <class Out>
-inline void store_rows(const LinearArgs& args, const float* c, std::int64_t row, int rows,
-                       std::int64_t panel) {
-  const bool gated = args.epilogue == Epilogue::kGated;
-  const int columns = gated ? kPanelColumns / 2 : kPanelColumns;
-  const std::int64_t column = panel * columns;
-  const std::int64_t left = args.out_features - column;
-  const int count = left < columns ? static_cast<int>(left) : columns;
-  for (int i = 0; i < rows; ++i, c += kPanelColumns) {
-    Out* out = static_cast<Out*>(args.out) + (row + i) * args.out_stride + column;
-    for (int j = 0; j < count; j += kWidth) {
-      Vec value = load(c + j);
-      if (gated) value = mul(value, load(c + j + columns));
-      if (count - j >= kWidth) {
-        store(out + j, value);
-      } else {
-        store_partial(out + j, value, count - j);
-      }
-    }
-  }
-}
-
-inline void add_rows(const LinearArgs& args, const float* c, std::int64_t row, int rows,
-                     std::int64_t panel) {
-  const std::int64_t column = panel * kPanelColumns;
-  const std::int64_t left = args.out_features - column;
-  const int count = left < kPanelColumns ? static_cast<int>(left) : kPanelColumns;
-  for (int i = 0; i < rows; ++i, c += kPanelColumns) {
-    float* out = static_cast<float*>(args.out) + (row + i) * args.out_stride + column;
-    for (int j = 0; j < count; j += kWidth) {
-      const int width = count - j < kWidth ? count - j : kWidth;
-      const Vec scale = args.scale ? load_partial(args.scale + column + j, width) : broadcast(1.0f);
-      store_partial(out + j, fma(scale, load(c + j), load_partial(out + j, width)), width);
-    }
-  }
-}
-
-/// X is the activation dtype.
-template <class X>
-inline void finish_tile(const LinearArgs& args, float* c, std::int64_t row, int rows,
-                        std::int64_t panel) {
-  const float* bias = args.bias ? args.bias + panel * kPanelColumns : nullptr;
-  const int activated = args.epilogue == Epilogue::kGated ? kPanelVectors / 2 : kPanelVectors;
-  bias_and_activation(c, rows, bias, activated, args.activation);
-  if (args.epilogue == Epilogue::kAdd) {
-    add_rows(args, c, row, rows, panel);
-  } else if (args.out_dtype == DType::kFloat32) {
-    store_rows<float>(args, c, row, rows, panel);
-  } else {
-    store_rows<X>(args, c, row, rows, panel);
   }
 }
 
@@ -228,7 +142,8 @@ struct IsSame<X, X> {
 
 template <class X, class Weight>
 void run_linear(const LinearArgs& args, std::int64_t row_begin, std::int64_t row_end,
-                std::int64_t panel_begin, std::int64_t panel_end, float* scratch) {
+                std::int64_t panel_begin, std::int64_t panel_end, float* scratch,
+                std::int64_t next_panel) {
   constexpr bool kWidens = !IsSame<X, Weight>::value;
   constexpr std::int64_t kBlock = kDepthBlock * sizeof(float) / sizeof(X);
   const std::int64_t depth = args.in_features;
@@ -242,6 +157,15 @@ void run_linear(const LinearArgs& args, std::int64_t row_begin, std::int64_t row
     for (std::int64_t k = 0; k < depth; k += kBlock) {
       const std::int64_t count = depth - k < kBlock ? depth - k : kBlock;
       const Weight* block = weight + k * kPanelColumns;
+      const bool last = k + count == depth;
+      const Weight* next =
+          last && panel + 1 == panel_end
+              ? static_cast<const Weight*>(args.weight) + next_panel * padded * kPanelColumns
+              : block + count * kPanelColumns;
+      const std::int64_t steps = sizeof(X) == 2 ? (count + 1) / 2 : count;
+      const std::int64_t others = rows > 2 * kRowTile ? (rows - 1) / kRowTile : 1;
+      const std::int64_t share =
+          least(64, count * kPanelColumns * sizeof(Weight) / (steps * others) + 1);
       // Widening the block once pays as soon as several tiles read it.
       const bool widens = kWidens && rows > kRowTile;
       if constexpr (kWidens) {
@@ -250,10 +174,13 @@ void run_linear(const LinearArgs& args, std::int64_t row_begin, std::int64_t row
       for (std::int64_t row = 0; row < rows; row += kRowTile) {
         const int tile = rows - row < kRowTile ? static_cast<int>(rows - row) : kRowTile;
         float* c = scratch + (one_block ? 0 : row * kPanelColumns);
+        if (last) prefetch_out(args, row_begin + row, tile, panel);
+        const Ahead ahead{
+            reinterpret_cast<const char*>(next) + (row / kRowTile - 1) * steps * share, share};
         const X* x_tile = x + row * args.x_stride + k;
         const auto multiply = [&](auto prefetches, const auto* from) {
           multiply_tile_rows<kRowTile, decltype(prefetches)::value>(
-              tile, c, kPanelColumns, x_tile, args.x_stride, from, count, k > 0);
+              tile, c, kPanelColumns, x_tile, args.x_stride, from, count, k > 0, ahead);
         };
         if constexpr (kWidens) {
           if (widens) {
@@ -266,27 +193,31 @@ void run_linear(const LinearArgs& args, std::int64_t row_begin, std::int64_t row
         } else {
           multiply(IsSame<X, void>{}, block);
         }
-        if (k + count == depth) finish_tile<X>(args, c, row_begin + row, tile, panel);
+        if (last) finish_tile<X>(args, c, row_begin + row, tile, panel);
       }
     }
   }
 }
 
 inline void run_linear_any(const LinearArgs& args, std::int64_t row_begin, std::int64_t row_end,
-                           std::int64_t panel_begin, std::int64_t panel_end, std::byte* bytes) {
+                           std::int64_t panel_begin, std::int64_t panel_end, std::byte* bytes,
+                           std::int64_t next_panel) {
   float* scratch = reinterpret_cast<float*>(bytes);
   switch (args.weight_dtype) {
     case DType::kFloat32:
-      return run_linear<float, float>(args, row_begin, row_end, panel_begin, panel_end, scratch);
+      return run_linear<float, float>(args, row_begin, row_end, panel_begin, panel_end, scratch,
+                                      next_panel);
     case DType::kBFloat16:
 #ifdef INTERNVL_HAS_PAIRS
       return run_linear<BFloat16, BFloat16>(args, row_begin, row_end, panel_begin, panel_end,
-                                            scratch);
+                                            scratch, next_panel);
 #else
-      return run_linear<float, BFloat16>(args, row_begin, row_end, panel_begin, panel_end, scratch);
+      return run_linear<float, BFloat16>(args, row_begin, row_end, panel_begin, panel_end, scratch,
+                                         next_panel);
 #endif
     case DType::kFloat16:
-      return run_linear<float, Float16>(args, row_begin, row_end, panel_begin, panel_end, scratch);
+      return run_linear<float, Float16>(args, row_begin, row_end, panel_begin, panel_end, scratch,
+                                        next_panel);
   }
 }
 

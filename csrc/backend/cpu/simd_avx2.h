@@ -117,6 +117,9 @@ inline void store_partial(Half* to, Vec value, int count) {
 inline void prefetch(const void* address) {
   _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T0);
 }
+inline void prefetch_l2(const void* address) {
+  _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T1);
+}
 
 }  // namespace INTERNVL_ISA
 }  // namespace internvl::cpu

@@ -115,6 +115,9 @@ inline void store_partial(Float16* to, Vec value, int count) {
 inline void prefetch(const void* address) {
   _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T0);
 }
+inline void prefetch_l2(const void* address) {
+  _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T1);
+}
 
 #ifdef __AVX512BF16__
 // ---- pairs of bfloat16: one product adds two neighbours of the depth to each lane

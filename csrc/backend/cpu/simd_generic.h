@@ -75,6 +75,7 @@ inline Vec keep_first(Vec a, int count) {
 inline void prefetch(const void* address) {
   Eigen::internal::prefetch(static_cast<const float*>(address));
 }
+inline void prefetch_l2(const void* address) { prefetch(address); }
 
 }  // namespace INTERNVL_ISA
 }  // namespace internvl::cpu
