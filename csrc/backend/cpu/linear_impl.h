@@ -15,8 +15,14 @@ constexpr int kPrefetchBytes = 4096;
 
 // ---- products
 
-/// What is read after this block, on its way into the L2 cache: some of it with each step of the
-/// depth, in all tiles but the first, which is on its own block's way.
+/// What a tile brings into the caches with each step of the depth.
+enum class Fetch {
+  kNothing,
+  kOwn,   ///< its block of the panel, which comes from memory
+  kNext,  ///< a share of what is read after this block, into the L2 cache
+};
+
+/// Where a tile's share of the next block lies.
 struct Ahead {
   const char* at;
   std::int64_t step;  ///< bytes
@@ -47,7 +53,7 @@ inline void store_tile(float* c, std::int64_t c_stride, const Vec (&sum)[kRows][
 }
 
 /// c(kRows, kPanelColumns) = (accumulate ? c : 0) + x(kRows, depth) panel(depth, kPanelColumns)
-template <int kRows, bool kPrefetch, class Weight>
+template <int kRows, Fetch kFetch, class Weight>
 inline void multiply_tile(float* c, std::int64_t c_stride, const float* x, std::int64_t x_stride,
                           const Weight* panel, std::int64_t depth, bool accumulate, Ahead ahead) {
   Vec sum[kRows][kPanelVectors];
@@ -55,13 +61,12 @@ inline void multiply_tile(float* c, std::int64_t c_stride, const float* x, std::
   for (std::int64_t k = 0; k < depth; ++k, panel += kPanelColumns) {
     Vec weight[kPanelVectors];
     INTERNVL_UNROLL for (int j = 0; j < kPanelVectors; ++j) weight[j] = load(panel + j * kWidth);
-    if (kPrefetch) {
+    if (kFetch == Fetch::kNext) ahead.fetch();
+    if (kFetch == Fetch::kOwn) {
       constexpr int kStep = 64 / sizeof(Weight);
       INTERNVL_UNROLL for (int j = 0; j < kPanelColumns; j += kStep) {
         prefetch(reinterpret_cast<const char*>(panel + j) + kPrefetchBytes);
       }
-    } else {
-      ahead.fetch();
     }
     INTERNVL_UNROLL for (int i = 0; i < kRows; ++i) {
       const Vec factor = broadcast(x[i * x_stride + k]);
@@ -75,17 +80,17 @@ inline void multiply_tile(float* c, std::int64_t c_stride, const float* x, std::
 
 #ifdef INTERNVL_HAS_PAIRS
 /// The same for panel(ceil(depth / 2), kPanelColumns, 2).
-template <int kRows, bool kPrefetch>
+template <int kRows, Fetch kFetch>
 inline void multiply_tile(float* c, std::int64_t c_stride, const BFloat16* x, std::int64_t x_stride,
                           const BFloat16* panel, std::int64_t depth, bool accumulate, Ahead ahead) {
   Vec sum[kRows][kPanelVectors];
   load_tile(sum, c, c_stride, accumulate);
   const auto add_products = [&](std::int64_t k, auto broadcast_x) {
-    if (!kPrefetch) ahead.fetch();
+    if (kFetch == Fetch::kNext) ahead.fetch();
     Pairs weight[kPanelVectors];
     INTERNVL_UNROLL for (int j = 0; j < kPanelVectors; ++j) {
       weight[j] = load_pairs(panel + j * 2 * kWidth);
-      if (kPrefetch) {
+      if (kFetch == Fetch::kOwn) {
         prefetch(reinterpret_cast<const char*>(panel + j * 2 * kWidth) + kPrefetchBytes);
       }
     }
@@ -108,17 +113,17 @@ inline void multiply_tile(float* c, std::int64_t c_stride, const BFloat16* x, st
 #endif
 
 /// The same for any number of rows up to kRows.
-template <int kRows, bool kPrefetch, class X, class Weight>
+template <int kRows, Fetch kFetch, class X, class Weight>
 inline void multiply_tile_rows(int rows, float* c, std::int64_t c_stride, const X* x,
                                std::int64_t x_stride, const Weight* panel, std::int64_t depth,
                                bool accumulate, Ahead ahead) {
   if constexpr (kRows > 1) {
     if (rows < kRows) {
-      return multiply_tile_rows<kRows - 1, kPrefetch>(rows, c, c_stride, x, x_stride, panel, depth,
-                                                      accumulate, ahead);
+      return multiply_tile_rows<kRows - 1, kFetch>(rows, c, c_stride, x, x_stride, panel, depth,
+                                                   accumulate, ahead);
     }
   }
-  multiply_tile<kRows, kPrefetch>(c, c_stride, x, x_stride, panel, depth, accumulate, ahead);
+  multiply_tile<kRows, kFetch>(c, c_stride, x, x_stride, panel, depth, accumulate, ahead);
 }
 
 template <class Weight>
@@ -138,6 +143,11 @@ struct IsSame {
 template <class X>
 struct IsSame<X, X> {
   static constexpr bool value = true;
+};
+
+template <Fetch kFetch>
+struct Fetches {
+  static constexpr Fetch value = kFetch;
 };
 
 template <class X, class Weight>
@@ -166,8 +176,8 @@ void run_linear(const LinearArgs& args, std::int64_t row_begin, std::int64_t row
       const std::int64_t others = rows > 2 * kRowTile ? (rows - 1) / kRowTile : 1;
       const std::int64_t share =
           least(64, count * kPanelColumns * sizeof(Weight) / (steps * others) + 1);
-      // Widening the block once pays as soon as several tiles read it.
-      const bool widens = kWidens && rows > kRowTile;
+      // Widening the block once pays when more than two tiles read it.
+      const bool widens = kWidens && rows > 2 * kRowTile;
       if constexpr (kWidens) {
         if (widens) widen(wide, block, count * kPanelColumns);
       }
@@ -178,20 +188,16 @@ void run_linear(const LinearArgs& args, std::int64_t row_begin, std::int64_t row
         const Ahead ahead{
             reinterpret_cast<const char*>(next) + (row / kRowTile - 1) * steps * share, share};
         const X* x_tile = x + row * args.x_stride + k;
-        const auto multiply = [&](auto prefetches, const auto* from) {
-          multiply_tile_rows<kRowTile, decltype(prefetches)::value>(
+        const auto multiply = [&](auto fetch, const auto* from) {
+          multiply_tile_rows<kRowTile, decltype(fetch)::value>(
               tile, c, kPanelColumns, x_tile, args.x_stride, from, count, k > 0, ahead);
         };
-        if constexpr (kWidens) {
-          if (widens) {
-            multiply(IsSame<X, Weight>{}, wide);
-          } else {
-            multiply(IsSame<X, X>{}, block);
-          }
+        if (widens) {
+          if constexpr (kWidens) multiply(Fetches<Fetch::kNothing>{}, wide);
         } else if (row == 0) {  // the first tile brings the block into the cache
-          multiply(IsSame<X, X>{}, block);
+          multiply(Fetches<Fetch::kOwn>{}, block);
         } else {
-          multiply(IsSame<X, void>{}, block);
+          multiply(Fetches<Fetch::kNext>{}, block);
         }
         if (last) finish_tile<X>(args, c, row_begin + row, tile, panel);
       }
