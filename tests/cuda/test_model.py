@@ -416,7 +416,7 @@ def test_tokens(load: Any, tokenizer: Any, name: str) -> None:
 
 @emulated
 @pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
-@pytest.mark.parametrize("name", [*RULES, *LEFT_TO_THE_HOST])
+@pytest.mark.parametrize("name", [*RULES, "scores"])
 def test_what_a_step_reads(cuda: Any, load: Any, tokenizer: Any, name: str) -> None:
     settings = {**RULES, **LEFT_TO_THE_HOST}[name]
     model = load("cuda:0")
@@ -549,6 +549,7 @@ def test_beams_share_pages(load: Any, tokenizer: Any) -> None:
     np.testing.assert_array_equal(outputs[1], outputs[0])
 
 
+@pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
 def test_a_model_survives_when_memory_runs_out(
     cuda: Any, load: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
