@@ -109,6 +109,7 @@ def test_features(load: Any, dtype: str) -> None:
     assert np.abs(actual - expected).max() <= TOLERANCE[dtype] * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("checkpoint", ["ckpt_rmsnorm"], indirect=True)
 def test_chat(load: Any, tokenizer: Any) -> None:
     assert answer(load("cuda:0"), tokenizer) == answer(load("cpu"), tokenizer)
 

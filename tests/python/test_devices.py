@@ -41,7 +41,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> Any:
     module: Any = ModuleType("internvl_native._cuda")
     module.placed = []
 
-    def backend(device: int, folders: list[str]) -> _core.Backend:
+    def backend(device: int, folders: list[str], **_: object) -> _core.Backend:
         module.placed.append(device)
         return _core.cpu_backend()
 
@@ -154,7 +154,7 @@ def test_moving_loads_once(two_gpus: Any) -> None:
 def test_a_gpu_that_fails_leaves_the_model_where_it_was(
     two_gpus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(device: int, folders: list[str]) -> _core.Backend:
+    def fail(device: int, folders: list[str], **_: object) -> _core.Backend:
         raise _core.DeviceError("CUDA out of memory")
 
     model = load()
