@@ -13,41 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .checkpoint import SHAPES
-from .work import IMAGE_TOKENS
-
-IMAGE_TOKEN = 5
-
-
-def vision_values(shape: str) -> dict[str, Any]:
-    """What an `InternVLVisionConfig` of a shape takes."""
-    sizes = SHAPES[shape]
-    return {
-        "hidden_size": sizes.vit_width,
-        "intermediate_size": sizes.vit_inner,
-        "num_hidden_layers": sizes.vit_layers,
-        "num_attention_heads": sizes.vit_heads,
-        "attention_bias": not sizes.is_6b,
-        "use_qk_norm": sizes.is_6b,
-        "norm_type": "rms_norm" if sizes.is_6b else "layer_norm",
-        "image_size": [448, 448],
-        "patch_size": [14, 14],
-        "layer_norm_eps": 1e-6,
-    }
-
-
-def text_values(shape: str) -> dict[str, Any]:
-    """What a `LlamaConfig` of a shape takes."""
-    sizes = SHAPES[shape]
-    return {
-        "vocab_size": sizes.vocab,
-        "hidden_size": sizes.width,
-        "intermediate_size": sizes.inner,
-        "num_hidden_layers": sizes.layers,
-        "num_attention_heads": sizes.heads,
-        "num_key_value_heads": sizes.kv_heads,
-        "max_position_embeddings": 32768,
-        "rms_norm_eps": 1e-5,
-    }
+from .transformers_model import IMAGE_TOKEN, random_model
 
 
 class Peer:
@@ -65,23 +31,11 @@ class Peer:
 
         if not torch.cuda.is_available():
             raise RuntimeError(f"torch {torch.__version__} finds no GPU")
-        config = transformers.InternVLConfig(
-            vision_config=transformers.InternVLVisionConfig(**vision_values(shape)),
-            text_config=transformers.LlamaConfig(**text_values(shape)),
-            image_token_id=IMAGE_TOKEN,
-            image_seq_length=IMAGE_TOKENS,
-            downsample_ratio=0.5,
-            projector_hidden_act="gelu",
-            tie_word_embeddings=False,
-        )
         self.torch: Any = torch
         self.name = f"transformers {transformers.__version__}, torch {torch.__version__}, sdpa"
         self.device: Any = torch.device("cuda", index)
         with self.device:
-            model = transformers.AutoModelForImageTextToText.from_config(
-                config, dtype=torch.bfloat16, attn_implementation="sdpa"
-            )
-        self.model: Any = model.eval()
+            self.model: Any = random_model(SHAPES[shape], torch.bfloat16)
 
     def pixels(self, values: npt.NDArray[np.float32]) -> Any:
         return self.torch.from_numpy(values).to(self.device, self.torch.bfloat16)

@@ -11,21 +11,15 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import (
-    AutoModelForImageTextToText,
-    InternVLConfig,
-    InternVLVisionConfig,
-    LlamaConfig,
-)
 
 from benchmarks.checkpoint import Shape
-from benchmarks.work import IMAGE_TOKENS, NEW_TOKENS, TEXT_TOKENS
+from benchmarks.transformers_model import IMAGE_TOKEN, random_model
+from benchmarks.work import NEW_TOKENS, TEXT_TOKENS
 
 from . import inputs
 from .job import Job
 from .torch_model import TorchEngine
 
-IMAGE_TOKEN = 5
 TURN_TOKENS = 64  # the first answer and the second question
 
 
@@ -33,37 +27,7 @@ def build(sizes: Shape, dtype: Any, decoder_layers: int | None = None) -> Any:
     """A model of that shape; OpenVINO takes its vision part from one with few decoder layers."""
     if sizes.is_6b:
         raise ValueError("shape: transformers' class has no InternViT-6B")
-    vision = InternVLVisionConfig(
-        hidden_size=sizes.vit_width,
-        intermediate_size=sizes.vit_inner,
-        num_hidden_layers=sizes.vit_layers,
-        num_attention_heads=sizes.vit_heads,
-        attention_bias=True,
-        image_size=[448, 448],
-        patch_size=[14, 14],
-        layer_norm_eps=1e-6,
-    )
-    text = LlamaConfig(
-        vocab_size=sizes.vocab,
-        hidden_size=sizes.width,
-        intermediate_size=sizes.inner,
-        num_hidden_layers=sizes.layers if decoder_layers is None else decoder_layers,
-        num_attention_heads=sizes.heads,
-        num_key_value_heads=sizes.kv_heads,
-        max_position_embeddings=32768,
-        rms_norm_eps=1e-5,
-    )
-    config = InternVLConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_id=IMAGE_TOKEN,
-        image_seq_length=IMAGE_TOKENS,
-        downsample_ratio=0.5,
-        projector_hidden_act="gelu",
-        tie_word_embeddings=False,
-    )
-    model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation="sdpa")
-    return model.eval()
+    return random_model(sizes, dtype, decoder_layers)
 
 
 class Engine(TorchEngine):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import checkpoint, cuda_kernels, cuda_models, cuda_peer
+from benchmarks import checkpoint, cuda_kernels, cuda_models, transformers_model
 from benchmarks.checkpoint import SHAPES, Shape
 from benchmarks.cuda_results import Ceilings, Record, Results, document, duration, file_name
 from benchmarks.random_weights import random_checkpoint, random_model
@@ -163,7 +163,8 @@ def test_durations(seconds: float, text: str) -> None:
 @pytest.mark.parametrize("shape", ["2b", "26b"])
 def test_the_peer_has_the_same_shapes(shape: str) -> None:
     """As many numbers in its matrices as ours has, counted by transformers' names."""
-    vision, text = cuda_peer.vision_values(shape), cuda_peer.text_values(shape)
+    sizes = SHAPES[shape]
+    vision, text = transformers_model.vision_values(sizes), transformers_model.text_values(sizes)
     width, inner = vision["hidden_size"], vision["intermediate_size"]
     layer = 4 * width**2 + 2 * width * inner
     assert vision["num_hidden_layers"] * layer == vision_weights(SHAPES[shape])
