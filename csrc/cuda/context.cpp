@@ -4,6 +4,7 @@
 
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "cuda/status.h"
 
@@ -77,7 +78,7 @@ PrimaryContext::PrimaryContext(int device) {
 
 PrimaryContext::~PrimaryContext() { driver().release(device_); }
 
-UseDevice::UseDevice(int device) : context_(PrimaryContext::of(device)) {
+UseDevice::UseDevice(std::shared_ptr<const PrimaryContext> context) : context_(std::move(context)) {
   check_driver(driver().push(context_->get()), "cuCtxPushCurrent");
 }
 

@@ -12,11 +12,11 @@
 
 namespace internvl::cuda {
 
-/// Keeps a GPU's context; makes it if there is none.
+/// Keeps a GPU's context; makes it if there is none. Whoever works on the GPU keeps one of these,
+/// so that no operation has to look for it.
 class PrimaryContext {
  public:
-  /// The one that this process keeps, if it does: then the driver is asked for nothing, which
-  /// every operation would pay for, and a recording might not allow.
+  /// The one that this process keeps, if it does: then the driver is asked for nothing.
   static std::shared_ptr<const PrimaryContext> of(int device);
 
   explicit PrimaryContext(int device);
@@ -35,7 +35,7 @@ class PrimaryContext {
 /// another one for themselves.
 class UseDevice {
  public:
-  explicit UseDevice(int device);
+  explicit UseDevice(std::shared_ptr<const PrimaryContext> context);
   ~UseDevice();
   UseDevice(const UseDevice&) = delete;
   UseDevice& operator=(const UseDevice&) = delete;
@@ -55,9 +55,9 @@ MemoryInfo current_memory_info();
 /// Runs `body`, which gives back what a GPU has. Nothing is left to give where CUDA has shut down,
 /// at the end of the process.
 template <class Body>
-void give_back(int device, const Body& body) noexcept {
+void give_back(const std::shared_ptr<const PrimaryContext>& context, const Body& body) noexcept {
   try {
-    const UseDevice use(device);
+    const UseDevice use(context);
     body();
   } catch (const DeviceError&) {
   }

@@ -91,14 +91,14 @@ void CudaBackend::prepare_segments(Segments& segments) const {
 
 void CudaBackend::rope_store_kv(Tensor qkv, Tensor table, const KvShape& shape, std::int64_t heads,
                                 std::int64_t layer, const Segments& segments) const {
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   cuda::rope_store_kv(stream(), qkv, table, heads, view_of(segments, shape, layer));
 }
 
 void CudaBackend::attention_cached(Tensor out, Tensor qkv, const KvShape& shape, std::int64_t heads,
                                    std::int64_t layer, const Segments& segments) const {
   const KvView view = view_of(segments, shape, layer);
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   if (!shape_of(segments.list).is_step())
     return cuda::attention_prompt(stream(), out, qkv, heads, view);
   const Buffer workspace = allocate(cuda::attention_workspace_bytes(qkv.rows, heads, view));

@@ -61,7 +61,7 @@ void FullAttention::operator()(Tensor out, Tensor qkv, std::int64_t tokens, std:
 }
 
 void FullAttention::native(const Call& call) const {
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   attention(device_->stream(), call.out, call.qkv, call.tokens, call.heads, call.scale);
 }
 

@@ -147,20 +147,20 @@ Linear CudaBackend::prepare_gated(const WeightSource& gate, const WeightSource& 
 void CudaBackend::linear(Tensor out, Tensor x, const Linear& linear, Activation activation) const {
   const Tensor weight = weight_of(linear, linear.out_features);
   if (x.rows <= kFewRows) {
-    const UseDevice use(device_->index());
+    const UseDevice use(device_->context());
     return cuda::gemv(stream(), out, x, weight, float_bias_of(linear), activation);
   }
   if (activation == Activation::kNone)
     return (*matmul_)(out, x, weight, bias_of(linear, out.dtype), false);
   (*matmul_)(out, x, weight, nullptr, false);
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   cuda::bias_activation(stream(), out, out, float_bias_of(linear), activation);
 }
 
 void CudaBackend::linear_gated(Tensor out, Tensor x, const Linear& linear,
                                Activation activation) const {
   const Tensor weight = weight_of(linear, 2 * linear.out_features);
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   if (x.rows <= kFewRows)
     return cuda::gemv_gated(stream(), out, x, weight, float_bias_of(linear), activation);
   const Matrix both = matrix(linear.dtype, x.rows, 2 * linear.out_features);
@@ -176,7 +176,7 @@ void CudaBackend::linear_add(Tensor residual, Tensor x, const Linear& linear, Te
   const Tensor weight = weight_of(linear, linear.out_features);
   const float* bias = float_bias_of(linear);
   const auto* factors = static_cast<const float*>(scale.data);
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   if (x.rows <= kFewRows) {
     cuda::gemv_add(stream(), residual, x, weight, bias, factors);
   } else if (factors == nullptr) {

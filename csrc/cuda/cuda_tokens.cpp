@@ -67,7 +67,7 @@ void CudaBackend::process(Tensor scores, const TokenRule& rule, const TokenInput
   const TokenRows sequences{part_of<std::int32_t>(inputs, parts.sequences),
                             static_cast<std::int64_t>(parts.length),
                             part_of<std::int32_t>(inputs, parts.lengths)};
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   if (rule.has_candidates()) cuda::log_softmax(stream(), scores);
   if (rule.repetition_penalty != 1.0f)
     cuda::repetition_penalty(stream(), scores, sequences, rule.repetition_penalty);
@@ -94,7 +94,7 @@ TokenChoice CudaBackend::choose(Tensor scores, const TokenRule& rule,
   const Matrix chosen = matrix(DType::kFloat32, logprobs_row + rule.logprobs, count);
   auto* tokens = chosen.tensor().row<std::int32_t>(0);  // which are as wide
   {
-    const UseDevice use(device_->index());
+    const UseDevice use(device_->context());
     if (rule.has_candidates()) {
       const Buffer workspace = allocate(beam_workspace_bytes(scores.rows, per_prompt));
       cuda::beam_candidates(stream(), tokens, chosen.tensor().row<float>(scores_row), processed,

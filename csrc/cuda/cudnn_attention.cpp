@@ -149,12 +149,12 @@ struct CudnnAttention::Plan {
 CudnnAttention::CudnnAttention(std::shared_ptr<Device> device,
                                const std::vector<std::string>& folders)
     : device_(std::move(device)), cudnn_(folders) {
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   cudnn_.check(cudnn_.create(&handle_), "cudnnCreate");
 }
 
 CudnnAttention::~CudnnAttention() {
-  give_back(device_->index(), [this] {
+  give_back(device_->context(), [this] {
     device_->synchronize();
     plans_.clear();
     cudnn_.destroy(handle_);
@@ -189,7 +189,7 @@ void CudnnAttention::operator()(Tensor out, Tensor qkv, std::int64_t tokens, std
       "16 bytes; got ",
       name_of(qkv.dtype), ", heads of ", shape.head_dim);
 
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   const std::lock_guard<std::mutex> lock(mutex_);
   const Plan& chosen = plan(shape);
   const Buffer workspace = device_->allocate(static_cast<std::size_t>(chosen.workspace_bytes));

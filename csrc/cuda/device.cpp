@@ -60,7 +60,7 @@ bool is_supported(int device) {
 }
 
 MemoryInfo memory_info(int device) {
-  const UseDevice use(checked(device));
+  const UseDevice use(PrimaryContext::of(checked(device)));
   return current_memory_info();
 }
 
@@ -69,14 +69,14 @@ Device::Device(int index, std::size_t budget)
       budget_(budget == 0 ? SIZE_MAX : budget),
       context_(PrimaryContext::of(index)) {
   check<DeviceError>(is_supported(index), "cuda:", index, kTooOld);
-  const UseDevice use(index_);
+  const UseDevice use(context_);
   pool_ = MemoryPool::of(index_);
   // Not the legacy stream, which waits for and holds up all others; torch's work is on those.
   check_status(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
 }
 
 Device::~Device() {
-  give_back(index_, [this] {
+  give_back(context_, [this] {
     cudaStreamSynchronize(stream_);
     cudaStreamDestroy(stream_);
     pool_.reset();
@@ -98,7 +98,7 @@ Buffer Device::allocate(std::size_t bytes) {
     in_use_ -= bytes;
     throw_out_of_memory(bytes, "the budget is spent");
   }
-  const UseDevice use(index_);
+  const UseDevice use(context_);
   std::byte* data = nullptr;
   try {
     data = pool_->allocate(bytes, stream());
@@ -119,24 +119,24 @@ Buffer Device::allocate(std::size_t bytes) {
 }
 
 void Device::release(std::byte* data, std::size_t bytes, Stream stream) noexcept {
-  give_back(index_, [&] { cudaFreeAsync(data, stream); });
+  give_back(context_, [&] { cudaFreeAsync(data, stream); });
   in_use_ -= bytes;
 }
 
 std::size_t Device::available() const {
-  const UseDevice use(index_);
+  const UseDevice use(context_);
   const std::size_t reserved = pool_->reserved();
   const std::size_t kept = reserved - std::min(pool_->used(), reserved);  // given back to the pool
   return std::min(budget_ - std::min(in_use_.load(), budget_), current_memory_info().free + kept);
 }
 
 void Device::synchronize() const {
-  const UseDevice use(index_);
+  const UseDevice use(context_);
   check_status(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
 void Device::throw_out_of_memory(std::size_t bytes, const char* reason) const {
-  const UseDevice use(index_);
+  const UseDevice use(context_);
   const MemoryInfo info = current_memory_info();
   throw DeviceError(message(
       "CUDA out of memory on cuda:", index_, " (", reason, "): ", mebibytes(bytes),

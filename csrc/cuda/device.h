@@ -37,6 +37,7 @@ class Device : public std::enable_shared_from_this<Device> {
   Device& operator=(const Device&) = delete;
 
   int index() const { return index_; }
+  const std::shared_ptr<const PrimaryContext>& context() const { return context_; }
 
   /// What this thread queues its work on.
   Stream stream() const;

@@ -49,21 +49,21 @@ class Capture {
 
 Graph::Graph(std::shared_ptr<Device> device, const std::function<void()>& body)
     : device_(std::move(device)) {
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   Capture capture(*device_);
   body();
   check_status(cudaGraphInstantiate(&executable_, capture.end(), 0), "cudaGraphInstantiate");
 }
 
 Graph::~Graph() {
-  give_back(device_->index(), [this] {
+  give_back(device_->context(), [this] {
     device_->synchronize();  // it may still run, on memory of its own
     cudaGraphExecDestroy(executable_);
   });
 }
 
 void Graph::launch() const {
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   check_status(cudaGraphLaunch(executable_, device_->stream()), "cudaGraphLaunch");
 }
 

@@ -113,12 +113,12 @@ struct Matmul::Operands {
 
 Matmul::Matmul(std::shared_ptr<Device> device, const std::vector<std::string>& folders)
     : device_(std::move(device)), lt_(folders), workspace_(device_->allocate(kWorkspaceBytes)) {
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   check_lt(lt_.create(&handle_), "cublasLtCreate");
 }
 
 Matmul::~Matmul() {
-  give_back(device_->index(), [this] { lt_.destroy(handle_); });
+  give_back(device_->context(), [this] { lt_.destroy(handle_); });
 }
 
 cublasLtMatmulAlgo_t Matmul::algorithm(const Key& key, const Operands& operands) {
@@ -158,7 +158,7 @@ void Matmul::operator()(Tensor out, Tensor x, Tensor weight, const void* bias, b
   check(out.rows == x.rows && out.cols == weight.rows, "matmul: out: expected shape (", x.rows,
         ", ", weight.rows, "), got (", out.rows, ", ", out.cols, ")");
   if (x.rows == 0) return;
-  const UseDevice use(device_->index());
+  const UseDevice use(device_->context());
   const Operands operands(lt_, out, x, weight, bias);
   const Key key{
       out.rows,

@@ -28,7 +28,7 @@ struct Event {
 float milliseconds(const Device& device, const std::function<void()>& body) {
   constexpr int kRounds = 3;
   constexpr int kRuns = 4;  // queued together: the host is ahead of the device, as in a pass
-  const UseDevice use(device.index());
+  const UseDevice use(device.context());
   const Event begin, end;
   body();
   float shortest = std::numeric_limits<float>::max();

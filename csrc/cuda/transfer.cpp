@@ -27,7 +27,7 @@ void transfer(const Device& device, Tensor out, Tensor x) {
                               : x.place == Place::kHost ? cudaMemcpyHostToDevice
                                                         : cudaMemcpyDeviceToDevice;
   const std::size_t size = size_of(out.dtype);
-  const UseDevice use(device.index());
+  const UseDevice use(device.context());
   if ((out.stride == out.cols && x.stride == x.cols) || out.rows == 1) {
     check_status(
         cudaMemcpyAsync(out.data, x.data, out.rows * out.cols * size, kind, device.stream()),

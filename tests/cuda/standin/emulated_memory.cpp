@@ -37,7 +37,7 @@ void delete_memory(void* data, std::size_t) { buffers.erase(data); }
 
 }  // namespace standin
 
-// For ctypes (tests/cuda/test_model.py): launches so far, recorded ones included.
+// For ctypes (tests/cuda/models.py): launches so far, recorded ones included.
 extern "C" __attribute__((visibility("default"))) std::size_t standin_queued_kernels() {
   return standin::queued_kernels;
 }

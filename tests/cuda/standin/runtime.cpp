@@ -171,7 +171,7 @@ void set_locked(bool locked) { machine().locked = locked; }
 
 }  // namespace standin
 
-// For ctypes (tests/cuda/test_model.py).
+// For ctypes (tests/cuda/models.py).
 extern "C" __attribute__((visibility("default"))) std::size_t standin_launched_graphs() {
   return machine().launched_graphs;
 }
