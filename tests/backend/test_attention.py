@@ -127,6 +127,8 @@ def causal(qkv: Array, heads: int, kv_heads: int, head_dim: int, dtype: str) -> 
         (1, 129, 3, 80),
         (1, 257, 2, 128),
         (1, 200, 1, 160),
+        (1, 640, 1, 16),
+        (1, 1025, 2, 64),
     ],
 )
 def test_full_attention(engine: Engine, tiles: int, tokens: int, heads: int, head_dim: int) -> None:
@@ -194,6 +196,33 @@ def test_chunks_and_threads_change_no_bit(
         cache = Cache(engine, heads, kv_heads, head_dim, 270)
         parts = [cache.append(part) for part in np.split(qkv, np.cumsum(chunks)[:-1])]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_splitting_keys_between_threads_changes_no_bit(
+    engine: Engine, restore_threads: None
+) -> None:
+    """Few rows behind many keys: with many threads, a block of keys is a task of its own."""
+    heads, kv_heads, head_dim, keys = 4, 2, 32, 1200
+    qkv = random(keys + 8, (heads + 2 * kv_heads) * head_dim)
+    _core.set_num_threads(1)
+    cache = Cache(engine, heads, kv_heads, head_dim, keys + 8)
+    stored = cache.append(qkv[:keys])
+    expected, bound = causal(qkv[:keys], heads, kv_heads, head_dim, engine.dtype)
+    assert_close(stored[-3:], expected[-3:], bound[-3:], engine.dtype)
+
+    def answers() -> list[Array]:
+        again = Cache(engine, heads, kv_heads, head_dim, keys + 8)
+        again.append(qkv[:1100])
+        chunks = [[1100], [1101, 1102], list(range(1103, keys + 8))]
+        appended = [again.append(qkv[rows]) for rows in chunks]
+        return [*appended, again.look(qkv[:2], 1023), again.look(qkv[:2], 0)]
+
+    alone = answers()
+    np.testing.assert_array_equal(np.concatenate(alone[:3])[: keys - 1100], stored[1100:])
+    for threads in [2, 5, 16]:
+        _core.set_num_threads(threads)
+        for one, many in zip(alone, answers()):
+            np.testing.assert_array_equal(many, one)
 
 
 def test_batch_changes_no_bit(engine: Engine, restore_threads: None) -> None:

@@ -1,9 +1,11 @@
-// Attention of a block of query rows over the packed keys and values of pages (see kv_impl.h), with
-// a running softmax: some pages after the other, scores, weights and the weighted sum of values.
+// Attention of a block of query rows over the packed keys and values of pages (see kv_impl.h), one
+// block of keys after the other: scores, weights relative to the highest score of the block, and
+// the weighted sum of values, which joins those of the blocks before.
 //
 // A row's result depends on its own query, keys and values alone, bit for bit: every product adds
-// in the order of its depth, blocks begin at multiples of kBlockKeys keys, and keys that a row does
-// not see have weight zero, which changes no sum as long as their values are finite.
+// in the order of its depth, blocks of keys begin where the caller says and are joined in ascending
+// order, whoever computed them, and keys that a row does not see have weight zero, which changes no
+// sum as long as their values are finite.
 #pragma once
 
 #include "backend/cpu/kv_impl.h"
@@ -16,9 +18,8 @@ constexpr int kTileRows = 6;
 constexpr float kLowest = -3.40282347e38f;  // -FLT_MAX
 constexpr float kInfinity = __builtin_inff();
 
-/// Keys whose scores a tile of rows has at once, before the maxima of its rows are raised.
-constexpr std::int64_t kBlockPages = 4;
-constexpr std::int64_t kBlockKeys = kBlockPages * kPageKeys;
+/// Room for the scores of a row in one block.
+constexpr std::int64_t kBlockKeys = kMostBlockPages * kPageKeys;
 
 // One step of a product: a lane of `b` takes one float32 of depth or a pair of bfloat16.
 inline Vec broadcast_step(const float* a) { return broadcast(*a); }
@@ -30,18 +31,15 @@ inline Pairs load_step(const BFloat16* b) { return load_pairs(b); }
 inline Vec add_step(Pairs a, Pairs b, Vec sum) { return fma_pairs(a, b, sum); }
 #endif
 
-/// c = a b, or c = decay c + a b with a factor per row: kRows x (kVectors * kWidth) of it. The
-/// depth of b lies in parts of `part_steps` steps, each `offset` elements behind a pointer of
-/// `parts`.
+/// c = a b, kRows x (kVectors * kWidth) of it. The depth of b lies in parts of `part_steps` steps,
+/// each `offset` elements behind a pointer of `parts`.
 template <class T, int kRows, int kVectors>
 void product_tile(const T* a, std::int64_t a_stride, const T* const* parts, std::int64_t offset,
                   std::int64_t b_stride, std::int64_t part_steps, std::int64_t steps, float* c,
-                  std::int64_t c_stride, const float* decay) {
+                  std::int64_t c_stride) {
   Vec sums[kRows][kVectors];
   INTERNVL_UNROLL for (int i = 0; i < kRows; ++i) {
-    INTERNVL_UNROLL for (int j = 0; j < kVectors; ++j) {
-      sums[i][j] = decay ? mul(load(c + i * c_stride + j * kWidth), broadcast(decay[i])) : zero();
-    }
+    INTERNVL_UNROLL for (int j = 0; j < kVectors; ++j) sums[i][j] = zero();
   }
   for (; steps > 0; steps -= part_steps, ++parts) {
     const T* b = *parts + offset;
@@ -90,7 +88,7 @@ struct Packed {
 /// `depth` of b, for up to kTileRows rows.
 template <class T>
 void product(float* c, std::int64_t c_stride, const T* a, std::int64_t a_stride, int rows,
-             const Packed<T>& b, std::int64_t depth, std::int64_t columns, const float* decay) {
+             const Packed<T>& b, std::int64_t depth, std::int64_t columns) {
   const std::int64_t part_steps = (b.depth + kPair<T> - 1) / kPair<T>;
   const std::int64_t steps = (depth + kPair<T> - 1) / kPair<T>;
   for (std::int64_t n = 0; n < columns; n += kPanel) {
@@ -98,7 +96,7 @@ void product(float* c, std::int64_t c_stride, const T* a, std::int64_t a_stride,
     const int vectors = static_cast<int>((least(kPanel, columns - n) + kWidth - 1) / kWidth);
     product_tile_of<T, kTileRows, kPanelVectors>(rows, vectors, a, a_stride, b.parts, n * b.depth,
                                                  width * kPair<T>, part_steps, steps, c + n,
-                                                 c_stride, decay);
+                                                 c_stride);
   }
 }
 
@@ -125,136 +123,226 @@ inline float highest(const float* scores, std::int64_t count) {
 inline Vec softmax_weight(Vec x, const float*) { return exp2(x, kExp2); }
 inline Vec softmax_weight(Vec x, const BFloat16*) { return exp2(x, kCoarseExp2); }
 
+/// Two vectors, one behind the other.
+inline void store_both(float* to, Vec first, Vec second) {
+  store(to, first);
+  store(to + kWidth, second);
+}
+#ifdef INTERNVL_HAS_PAIRS
+inline void store_both(BFloat16* to, Vec first, Vec second) { store_pair(to, first, second); }
+#endif
+
 /// Weights 2^(scale * score - maximum) of the `visible` first keys, zeros for the others of
-/// `columns`. The sums shrink by `decay` and take in the weight of key k in lane k % kWidth.
+/// `columns`, and their sums: the weight of key k goes to lane k % kWidth.
 template <class T>
-void weigh(T* weights, float* sums, float decay, float maximum, const float* scores,
-           std::int64_t visible, std::int64_t columns, float scale) {
+void weigh(T* weights, float* sums, float maximum, const float* scores, std::int64_t visible,
+           std::int64_t columns, float scale) {
   const Vec factor = broadcast(scale);
   const Vec shift = broadcast(-maximum);
-  Vec sum = mul(load(sums), broadcast(decay));
+  const auto weight_of = [&](std::int64_t n) {
+    return softmax_weight(fma(load(scores + n), factor, shift), weights);
+  };
+  Vec sum = zero();
   std::int64_t n = 0;
-  INTERNVL_UNROLL for (; n + kWidth <= visible; n += kWidth) {
-    const Vec weight = softmax_weight(fma(load(scores + n), factor, shift), weights);
-    sum = add(sum, weight);
-    store(weights + n, weight);
+  INTERNVL_UNROLL for (; n + 2 * kWidth <= visible; n += 2 * kWidth) {
+    const Vec weight = weight_of(n);
+    const Vec next = weight_of(n + kWidth);
+    sum = add(add(sum, weight), next);
+    store_both(weights + n, weight, next);
   }
-  if (n < visible) {
-    const Vec weight = softmax_weight(fma(load(scores + n), factor, shift), weights);
-    const Vec seen = keep_first(weight, static_cast<int>(visible - n));
+  for (; n < visible; n += kWidth) {
+    const Vec seen = keep_first(weight_of(n), lanes_from(n, visible));
     sum = add(sum, seen);
     store(weights + n, seen);
-    n += kWidth;
   }
   for (; n < columns; n += kWidth) store(weights + n, zero());
   store(sums, sum);
 }
 
-/// Memory of one task: the running softmax and the sums of each query row.
+/// What some keys give to query rows, not divided by the sum of their weights yet.
+struct Softmax {
+  Softmax(std::byte* memory, std::int64_t rows, std::int64_t head_dim)
+      : columns(round_up(head_dim, kWidth)),
+        sums(reinterpret_cast<float*>(memory)),
+        weight_sums(sums + rows * columns),
+        maxima(weight_sums + rows * kWidth) {}
+
+  Softmax from(std::int64_t row) const {
+    Softmax rows = *this;
+    rows.sums += row * columns;
+    rows.weight_sums += row * kWidth;
+    rows.maxima += row;
+    return rows;
+  }
+
+  std::int64_t columns;  // head_dim in whole vectors
+  float* sums;           // (rows, columns): of the weighted values
+  float* weight_sums;    // (rows, kWidth)
+  float* maxima;         // (rows): of the scaled scores; weights are relative to them
+};
+
+inline std::size_t softmax_bytes(std::int64_t rows, std::int64_t head_dim) {
+  return round_up(rows * (round_up(head_dim, kWidth) + kWidth + 1) * sizeof(float), 64);
+}
+
+inline void clear(const Softmax& softmax, std::int64_t rows) {
+  for (std::int64_t i = 0; i < rows; ++i) softmax.maxima[i] = kLowest;
+  for (std::int64_t i = 0; i < rows * kWidth; i += kWidth) store(softmax.weight_sums + i, zero());
+  for (std::int64_t i = 0; i < rows * softmax.columns; i += kWidth) store(softmax.sums + i, zero());
+}
+
+/// Takes in what later keys give.
+inline void join(const Softmax& softmax, const Softmax& later, std::int64_t rows) {
+  for (std::int64_t first = 0; first < rows; first += kWidth) {
+    const int count = lanes_from(first, rows);
+    const Vec before = load_lanes(softmax.maxima + first, count);
+    const Vec other = load_lanes(later.maxima + first, count);
+    const Vec after = max(other, before);
+    store_lanes(softmax.maxima + first, after, count);
+    float factors[2][kWidth];
+    store(factors[0], exp2(sub(before, after), kExp2));
+    store(factors[1], exp2(sub(other, after), kExp2));
+    for (int i = 0; i < count; ++i) {
+      const Vec old = broadcast(factors[0][i]);
+      const Vec added = broadcast(factors[1][i]);
+      const auto take = [&](float* to, const float* from) {
+        store(to, fma(load(to), old, mul(load(from), added)));
+      };
+      const std::int64_t row = first + i;
+      take(softmax.weight_sums + row * kWidth, later.weight_sums + row * kWidth);
+      for (std::int64_t d = row * softmax.columns; d < (row + 1) * softmax.columns; d += kWidth) {
+        take(softmax.sums + d, later.sums + d);
+      }
+    }
+  }
+}
+
+/// Keys that a row sees; row = token * group + head.
+inline std::int64_t visible_to(const AttentionArgs& args, std::int64_t row) {
+  return args.visible + (args.causal ? row / args.group : 0);
+}
+
+/// Memory of one task beside the softmax of its rows.
 template <class T>
 struct AttentionScratch {
-  AttentionScratch(std::byte* memory, std::int64_t rows, std::int64_t head_dim)
-      : sums(reinterpret_cast<float*>(memory)),
-        weight_sums(sums + rows * round_up(head_dim, kWidth)),
-        maxima(weight_sums + rows * kWidth),
-        queries(reinterpret_cast<T*>(maxima + rows)) {}
+  AttentionScratch(std::byte* memory, std::int64_t head_dim)
+      : tile(memory, kTileRows, head_dim),
+        queries(reinterpret_cast<T*>(memory + softmax_bytes(kTileRows, head_dim))) {}
 
-  float* sums;         // (rows, head_dim in whole vectors): of the weighted values so far
-  float* weight_sums;  // (rows, kWidth)
-  float* maxima;       // (rows): of the scores so far, scaled
-  T* queries;          // (rows, head_dim)
+  Softmax tile;  // what one block of keys gives to a tile of rows
+  T* queries;    // (rows, head_dim)
 };
 
 inline std::size_t attention_scratch_bytes(std::int64_t rows, std::int64_t head_dim) {
-  return rows * (round_up(head_dim, kWidth) + kWidth + 1 + head_dim) * sizeof(float);
+  return softmax_bytes(kTileRows, head_dim) + round_up(rows * head_dim * sizeof(float), 64);
 }
 
-/// Takes in the highest new scores of `rows` rows. decay becomes that by which the weights of
-/// earlier keys shrink.
-inline void raise_maxima(float* maxima, const float* highest, int rows, float scale, float* decay) {
-  for (int i = 0; i < rows; i += kWidth) {
-    const int lanes = lanes_from(i, rows);
-    const Vec before = load_lanes(maxima + i, lanes);
-    const Vec after = max(mul(load_lanes(highest + i, lanes), broadcast(scale)), before);
-    store_lanes(maxima + i, after, lanes);
-    store_lanes(decay + i, exp2(sub(before, after), kExp2), lanes);
+template <class T>
+void gather_queries(const AttentionArgs& args, T* queries) {
+  for (std::int64_t row = 0; row < args.tokens * args.group; ++row) {
+    const T* q = static_cast<const T*>(args.q) + row / args.group * args.q_stride +
+                 row % args.group * args.head_dim;
+    std::memcpy(queries + row * args.head_dim, q, args.head_dim * sizeof(T));
+  }
+}
+
+/// Joins what the block of keys from `first` on gives to `softmax`.
+template <class T>
+void attend_block(const AttentionArgs& args, std::int64_t first, const AttentionScratch<T>& scratch,
+                  const Softmax& softmax) {
+  const std::int64_t head_dim = args.head_dim;
+  const std::int64_t rows = args.tokens * args.group;
+  const float scale = args.scale * 1.44269504f;  // e^x = 2^(x / ln 2)
+  alignas(64) float scores[kTileRows * kBlockKeys];
+  alignas(64) T weights[kTileRows * kBlockKeys];
+  const Softmax& tile = scratch.tile;
+  const std::int64_t keys = least(args.block_pages * kPageKeys, visible_to(args, rows - 1) - first);
+  const T* page_keys[kMostBlockPages];
+  const T* page_values[kMostBlockPages];
+  for (std::int64_t page = 0; page * kPageKeys < keys; ++page) {
+    page_keys[page] =
+        reinterpret_cast<const T*>(args.pages[first / kPageKeys + page] + args.offset);
+    page_values[page] = page_keys[page] + kPageKeys * head_dim;
+  }
+  for (std::int64_t row = 0; row < rows; row += kTileRows) {
+    const int count = static_cast<int>(least(kTileRows, rows - row));
+    const std::int64_t seen = least(keys, visible_to(args, row + count - 1) - first);
+    if (seen <= 0) continue;
+    for (std::int64_t n = 0; n < seen; n += kPageKeys) {
+      const Packed<T> page{page_keys + n / kPageKeys, head_dim, kPageKeys};
+      product(scores + n, kBlockKeys, scratch.queries + row * head_dim, head_dim, count, page,
+              head_dim, least(kPageKeys, seen - n));
+    }
+    // One loop for all maxima and one for all weights: rows wait for their maxima together.
+    const auto seen_by = [&](int i) { return least(seen, visible_to(args, row + i) - first); };
+    for (int i = 0; i < count; ++i) {
+      tile.maxima[i] =
+          seen_by(i) > 0 ? scale * highest(scores + i * kBlockKeys, seen_by(i)) : kLowest;
+    }
+    for (int i = 0; i < count; ++i) {
+      weigh(weights + i * kBlockKeys, tile.weight_sums + i * kWidth, tile.maxima[i],
+            scores + i * kBlockKeys, seen_by(i), seen, scale);
+    }
+    product(tile.sums, tile.columns, weights, kBlockKeys, count,
+            Packed<T>{page_values, kPageKeys, tile.columns}, seen, tile.columns);
+    join(softmax.from(row), tile, count);
+  }
+}
+
+/// Writes the rows that have seen all their keys.
+template <class T>
+void finish_rows(const AttentionArgs& args, const Softmax& softmax) {
+  for (std::int64_t row = 0; row < args.tokens * args.group; ++row) {
+    T* out = static_cast<T*>(args.out) + row / args.group * args.out_stride +
+             row % args.group * args.head_dim;
+    const float total = reduce_add(load(softmax.weight_sums + row * kWidth));
+    const Vec inverse = broadcast(visible_to(args, row) > 0 ? 1.0f / total : 0.0f);
+    for (std::int64_t d = 0; d < args.head_dim; d += kWidth) {
+      const Vec sum = load(softmax.sums + row * softmax.columns + d);
+      store_lanes(out + d, mul(sum, inverse), lanes_from(d, args.head_dim));
+    }
   }
 }
 
 template <class T>
-void attend(const AttentionArgs& args, std::byte* memory) {
-  const std::int64_t head_dim = args.head_dim;
-  const std::int64_t columns = round_up(head_dim, kWidth);
-  const std::int64_t rows = args.tokens * args.group;  // row = token * group + head
-  const AttentionScratch<T> scratch(memory, rows, head_dim);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const T* q = static_cast<const T*>(args.q) + row / args.group * args.q_stride +
-                 row % args.group * head_dim;
-    std::memcpy(scratch.queries + row * head_dim, q, head_dim * sizeof(T));
-    scratch.maxima[row] = kLowest;
-    store(scratch.weight_sums + row * kWidth, zero());
-    for (std::int64_t d = 0; d < columns; d += kWidth) {
-      store(scratch.sums + row * columns + d, zero());
-    }
+void attend(const AttentionArgs& args, std::byte* part, std::byte* memory) {
+  const std::int64_t rows = args.tokens * args.group;
+  const AttentionScratch<T> scratch(memory, args.head_dim);
+  const Softmax softmax(part, rows, args.head_dim);
+  gather_queries(args, scratch.queries);
+  clear(softmax, rows);
+  const std::int64_t keys = visible_to(args, rows - 1);
+  for (std::int64_t first = 0; first < keys; first += args.block_pages * kPageKeys) {
+    attend_block(args, first, scratch, softmax);
   }
+  finish_rows<T>(args, softmax);
+}
 
-  const float scale = args.scale * 1.44269504f;  // e^x = 2^(x / ln 2)
-  const auto visible = [&](std::int64_t row) {
-    return args.visible + (args.causal ? row / args.group : 0);
-  };
-  alignas(64) float scores[kTileRows * kBlockKeys];
-  alignas(64) T weights[kTileRows * kBlockKeys];
-  float maxima[kTileRows];
-  float decay[kTileRows];
-  const std::int64_t keys = visible(rows - 1);
-  for (std::int64_t first = 0; first < keys; first += kBlockKeys) {
-    const T* page_keys[kBlockPages];
-    const T* page_values[kBlockPages];
-    const std::int64_t pages = (least(kBlockKeys, keys - first) + kPageKeys - 1) / kPageKeys;
-    for (std::int64_t page = 0; page < pages; ++page) {
-      page_keys[page] =
-          reinterpret_cast<const T*>(args.pages[first / kPageKeys + page] + args.offset);
-      page_values[page] = page_keys[page] + kPageKeys * head_dim;
-    }
-    for (std::int64_t row = 0; row < rows; row += kTileRows) {
-      const int count = static_cast<int>(least(kTileRows, rows - row));
-      const std::int64_t seen = least(kBlockKeys, visible(row + count - 1) - first);
-      if (seen <= 0) continue;
-      for (std::int64_t n = 0; n < seen; n += kPageKeys) {
-        const Packed<T> page{page_keys + n / kPageKeys, head_dim, kPageKeys};
-        product(scores + n, kBlockKeys, scratch.queries + row * head_dim, head_dim, count, page,
-                head_dim, least(kPageKeys, seen - n), nullptr);
-      }
-      // One loop for all maxima and one for all weights: rows wait for their maxima together.
-      const auto seen_by = [&](int i) { return least(seen, visible(row + i) - first); };
-      for (int i = 0; i < count; ++i) {
-        maxima[i] = seen_by(i) > 0 ? highest(scores + i * kBlockKeys, seen_by(i)) : -kInfinity;
-      }
-      raise_maxima(scratch.maxima + row, maxima, count, scale, decay);
-      for (int i = 0; i < count; ++i) {
-        weigh(weights + i * kBlockKeys, scratch.weight_sums + (row + i) * kWidth, decay[i],
-              scratch.maxima[row + i], scores + i * kBlockKeys, seen_by(i), seen, scale);
-      }
-      product(scratch.sums + row * columns, columns, weights, kBlockKeys, count,
-              Packed<T>{page_values, kPageKeys, columns}, seen, columns, decay);
-    }
-  }
+template <class T>
+void attend_part(const AttentionArgs& args, std::int64_t first, std::byte* part,
+                 std::byte* memory) {
+  const std::int64_t rows = args.tokens * args.group;
+  const AttentionScratch<T> scratch(memory, args.head_dim);
+  const Softmax softmax(part, rows, args.head_dim);
+  gather_queries(args, scratch.queries);
+  clear(softmax, rows);
+  attend_block(args, first, scratch, softmax);
+}
 
-  for (std::int64_t row = 0; row < rows; ++row) {
-    T* out = static_cast<T*>(args.out) + row / args.group * args.out_stride +
-             row % args.group * head_dim;
-    const float total = reduce_add(load(scratch.weight_sums + row * kWidth));
-    const Vec inverse = broadcast(visible(row) > 0 ? 1.0f / total : 0.0f);
-    for (std::int64_t d = 0; d < head_dim; d += kWidth) {
-      const Vec sum = load(scratch.sums + row * columns + d);
-      store_lanes(out + d, mul(sum, inverse), lanes_from(d, head_dim));
-    }
+template <class T>
+void join_parts(const AttentionArgs& args, std::byte* parts, std::int64_t count) {
+  const std::int64_t rows = args.tokens * args.group;
+  const Softmax softmax(parts, rows, args.head_dim);
+  for (std::int64_t i = 1; i < count; ++i) {
+    parts += softmax_bytes(rows, args.head_dim);
+    join(softmax, Softmax(parts, rows, args.head_dim), rows);
   }
+  finish_rows<T>(args, softmax);
 }
 
 template <class T>
 constexpr AttentionFunctions attention_functions() {
-  return {store_kv<T>, rotate<T>, attend<T>};
+  return {store_kv<T>, rotate<T>, attend<T>, attend_part<T>, join_parts<T>};
 }
 
 constexpr AttentionKernels attention_kernels() {
@@ -263,7 +351,8 @@ constexpr AttentionKernels attention_kernels() {
 #else
   constexpr AttentionFunctions kBFloat16{};
 #endif
-  return {kv_block_bytes, attention_scratch_bytes, attention_functions<float>(), kBFloat16};
+  return {kv_block_bytes, attention_scratch_bytes, softmax_bytes, attention_functions<float>(),
+          kBFloat16};
 }
 
 }  // namespace INTERNVL_ISA

@@ -1,5 +1,6 @@
 // Attention and the key-value cache: cutting them into tasks.
 #include <algorithm>
+#include <vector>
 
 #include "backend/cpu/cpu_backend.h"
 #include "core/error.h"
@@ -13,6 +14,12 @@ static_assert(kPageKeys == kKvPageTokens);
 /// Query rows of one task: enough for keys that are read to serve many, few enough for their sums
 /// to stay in the L2 cache.
 constexpr std::int64_t kQueryRows = 96;
+
+/// Pages of a block of keys in the cache: where blocks begin must not depend on how many keys a row
+/// sees.
+constexpr std::int64_t kCachedBlockPages = 4;
+constexpr std::int64_t kBlockKeys = 512;
+static_assert(kBlockKeys == kCachedBlockPages * kPageKeys);
 
 /// Tokens that one task rotates and stores; it divides kKvPageTokens and is even, so that the pairs
 /// of tokens in a page are written by one task.
@@ -84,15 +91,20 @@ void CpuBackend::attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int
                divide_up(tokens, kQueryRows));
   const std::int64_t share = divide_up(tokens, splits);
   const std::size_t block_bytes = kernels.kv_block_bytes(head_dim, qkv.dtype);
+  const std::size_t part_bytes = kernels.part_bytes(kQueryRows, head_dim);
   const std::int64_t pages = divide_up(tokens, kPageKeys);
+  // Blocks of equal length: the class token behind 1024 others is no block of its own.
+  const std::int64_t block_pages = divide_up(pages, divide_up(pages, kMostBlockPages));
 
   parallel_for(pairs * splits, [&](std::int64_t task, int) {
     const std::int64_t row = task / splits / heads * tokens;
     const std::int64_t column = task / splits % heads * head_dim;
-    std::byte* blocks = thread_scratch(pages * (block_bytes + sizeof(std::byte*)) +
+    std::byte* blocks = thread_scratch(pages * (block_bytes + sizeof(std::byte*)) + part_bytes +
                                        kernels.scratch_bytes(kQueryRows, head_dim));
-    std::byte** page_table = reinterpret_cast<std::byte**>(blocks + pages * block_bytes);
-    std::byte* scratch = reinterpret_cast<std::byte*>(page_table + pages);
+    std::byte* part = blocks + pages * block_bytes;
+    std::byte* scratch = part + part_bytes;
+    std::byte** page_table =
+        reinterpret_cast<std::byte**>(scratch + kernels.scratch_bytes(kQueryRows, head_dim));
     for (std::int64_t page = 0; page < pages; ++page) {
       const std::int64_t first = page * kPageKeys;
       page_table[page] = blocks + page * block_bytes;
@@ -117,11 +129,12 @@ void CpuBackend::attention(Tensor out, Tensor qkv, std::int64_t tokens, std::int
       args.group = 1;
       args.head_dim = head_dim;
       args.pages = page_table;
+      args.block_pages = block_pages;
       args.offset = 0;
       args.visible = tokens;
       args.causal = false;
       args.scale = scale;
-      functions.attend(args, scratch);
+      functions.attend(args, part, scratch);
     }
   });
 }
@@ -183,7 +196,7 @@ void CpuBackend::attention_cached(Tensor out, Tensor qkv, const KvShape& shape, 
   const auto blocks = [&](const Segment& segment) {
     return divide_up(segment.rows, tokens) * shape.kv_heads;
   };
-  for_segment_blocks(segments, blocks, [&](const Segment& segment, std::int64_t block) {
+  const auto args_of = [&](const Segment& segment, std::int64_t block) {
     const std::int64_t head = block % shape.kv_heads;
     const std::int64_t first = block / shape.kv_heads * tokens;
     const std::int64_t column = head * group * shape.head_dim;
@@ -196,11 +209,64 @@ void CpuBackend::attention_cached(Tensor out, Tensor qkv, const KvShape& shape, 
     args.group = group;
     args.head_dim = shape.head_dim;
     args.pages = segment.pages;
+    args.block_pages = kCachedBlockPages;
     args.offset = (layer * shape.kv_heads + head) * block_bytes;
     args.visible = segment.stores ? segment.past + first + 1 : segment.past;
     args.causal = segment.stores;
     args.scale = segment.scale;
-    functions.attend(args, thread_scratch(kernels.scratch_bytes(tokens * group, shape.head_dim)));
+    return args;
+  };
+  const std::size_t part_bytes = kernels.part_bytes(tokens * group, shape.head_dim);
+  const std::size_t scratch_bytes = kernels.scratch_bytes(tokens * group, shape.head_dim);
+
+  std::int64_t tasks = 0;
+  std::int64_t longest = 0;
+  for (const Segment& segment : segments.list) {
+    tasks += blocks(segment);
+    longest = std::max(longest, segment.past + (segment.stores ? segment.rows : 0));
+  }
+  if (tasks >= 2 * num_threads() || longest <= kBlockKeys) {
+    for_segment_blocks(segments, blocks, [&](const Segment& segment, std::int64_t block) {
+      std::byte* part = thread_scratch(part_bytes + scratch_bytes);
+      functions.attend(args_of(segment, block), part, part + part_bytes);
+    });
+    return;
+  }
+
+  // Too few tasks for the threads: a task is one block of keys. What it gives does not depend on
+  // that, so that results are the same on any number of threads.
+  struct Part {
+    AttentionArgs args;
+    std::int64_t first;  // key
+    std::size_t at;      // in `memory`
+  };
+  std::vector<Part> parts;
+  std::vector<std::size_t> begins;  // of the parts of each block of rows
+  std::size_t bytes = 0;
+  for (const Segment& segment : segments.list) {
+    for (std::int64_t block = 0; block < blocks(segment); ++block) {
+      begins.push_back(parts.size());
+      const AttentionArgs args = args_of(segment, block);
+      const std::int64_t keys = args.visible + (args.causal ? args.tokens - 1 : 0);
+      std::int64_t first = 0;
+      do {
+        parts.push_back({args, first, bytes});
+        bytes += kernels.part_bytes(args.tokens * group, shape.head_dim);
+        first += kBlockKeys;
+      } while (first < keys);
+    }
+  }
+  begins.push_back(parts.size());
+  const Buffer memory(bytes);
+  parallel_for(static_cast<std::int64_t>(parts.size()), [&](std::int64_t i, int) {
+    const Part& part = parts[i];
+    functions.attend_part(part.args, part.first, memory.data() + part.at,
+                          thread_scratch(scratch_bytes));
+  });
+  parallel_for(tasks, [&](std::int64_t i, int) {
+    const Part& part = parts[begins[i]];
+    functions.join_parts(part.args, memory.data() + part.at,
+                         static_cast<std::int64_t>(begins[i + 1] - begins[i]));
   });
 }
 

@@ -72,7 +72,7 @@ void CpuBackend::run_linear(Tensor out, Tensor x, const Linear& linear, Epilogue
   // are too few for the threads, blocks are lower than the kernel would like them.
   constexpr std::int64_t kRowTile = 6;
   constexpr std::int64_t kLeastRows = 48;
-  constexpr std::int64_t kTasksPerThread = 64;
+  constexpr std::int64_t kTasksPerThread = 256;
   constexpr std::int64_t kMultiplications = 1 << 17;
   const std::int64_t wanted =
       std::max(divide_up(x.rows, kLinearRows),

@@ -63,6 +63,10 @@ constexpr std::int64_t kLinearRows = 240;
 /// Keys of a page.
 constexpr std::int64_t kPageKeys = 128;
 
+/// Pages whose scores a few rows have at once, before the maxima of their softmax are raised: few
+/// enough for scores and weights to stay in the L1 cache.
+constexpr std::int64_t kMostBlockPages = 5;
+
 /// Stores keys and values of `count` tokens from `position` of a page on. Their rows are `stride`
 /// elements apart; `block` is what the page holds for one layer and key-value head.
 struct StoreKvArgs {
@@ -85,9 +89,10 @@ struct AttentionArgs {
   std::int64_t group;
   std::int64_t head_dim;
   const std::byte* const* pages;
-  std::size_t offset;    ///< of the block of this layer and head in every page
-  std::int64_t visible;  ///< keys that the first token sees
-  bool causal;           ///< each further token sees one key more
+  std::int64_t block_pages;  ///< pages of a block of keys, at most kMostBlockPages
+  std::size_t offset;        ///< of the block of this layer and head in every page
+  std::int64_t visible;      ///< keys that the first token sees
+  bool causal;               ///< each further token sees one key more
   float scale;
 };
 
@@ -96,12 +101,19 @@ struct AttentionFunctions {
   void (*store_kv)(const StoreKvArgs& args);
   /// Rotates `count` heads that lie one behind the other; table = [cos | sin].
   void (*rotate)(void* heads, const float* table, std::int64_t count, std::int64_t head_dim);
-  void (*attend)(const AttentionArgs& args, std::byte* scratch);
+  /// `part` is memory of part_bytes.
+  void (*attend)(const AttentionArgs& args, std::byte* part, std::byte* scratch);
+  /// The same, bit for bit, by several tasks: what the block of keys from `first` on gives, and the
+  /// output of all blocks' parts, in ascending order one behind the other.
+  void (*attend_part)(const AttentionArgs& args, std::int64_t first, std::byte* part,
+                      std::byte* scratch);
+  void (*join_parts)(const AttentionArgs& args, std::byte* parts, std::int64_t count);
 };
 
 struct AttentionKernels {
   std::size_t (*kv_block_bytes)(std::int64_t head_dim, DType dtype);
   std::size_t (*scratch_bytes)(std::int64_t rows, std::int64_t head_dim);
+  std::size_t (*part_bytes)(std::int64_t rows, std::int64_t head_dim);
   AttentionFunctions float32;
   AttentionFunctions bfloat16;
 };

@@ -51,18 +51,16 @@ inline Vec exp(Vec x) {
 /// the softmax, which can have its scores in units of ln 2. `powers`: kExp2 or kCoarseExp2.
 template <int kCount>
 inline Vec exp2(Vec x, const float (&powers)[kCount]) {
-  x = max(broadcast(-200.0f), x);
-  const Vec n = round(x);
-  const Vec r = sub(x, n);
-  return scale_by_power(fma(polynomial(r, powers), r, broadcast(1.0f)), n);
+  const Exponent n = split_exponent(x);
+  return scale_by_power(fma(polynomial(n.fraction, powers), n.fraction, broadcast(1.0f)), n.whole);
 }
 
-// (2^r - 1) / r on |r| <= 1/2, highest power first: the polynomials of least relative error of 2^r.
+// (2^r - 1) / r on [0, 1), highest power first: the polynomials of least relative error of 2^r.
 /// Within 2e-7.
-constexpr float kExp2[] = {1.326472731e-3f, 9.671512991e-3f, 5.550733581e-2f, 2.402224243e-1f,
-                           6.931470037e-1f};
-/// Within 1.1e-4, a twentieth of what rounding the result to bfloat16 may cost.
-constexpr float kCoarseExp2[] = {5.500893e-2f, 2.42211e-1f, 6.9328293e-1f};
+constexpr float kExp2[] = {1.8671305e-3f, 9.01702942e-3f, 5.57999138e-2f, 2.4016445e-1f,
+                           6.93151312e-1f};
+/// Within 9e-5, a twentieth of what rounding the result to bfloat16 may cost.
+constexpr float kCoarseExp2[] = {7.70670687e-2f, 2.27644962e-1f, 6.95116793e-1f};
 
 /// 1 / (1 + e^-x)
 inline Vec sigmoid(Vec x) {

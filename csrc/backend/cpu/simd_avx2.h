@@ -40,6 +40,16 @@ inline Vec scale_by_power(Vec a, Vec n) {
   return mul(mul(a, power_of_two(half)), power_of_two(_mm256_sub_epi32(whole, half)));
 }
 
+struct Exponent {
+  Vec whole;
+  Vec fraction;
+};
+inline Exponent split_exponent(Vec x) {
+  x = max(broadcast(-200.0f), x);
+  const Vec whole = _mm256_floor_ps(x);
+  return {whole, sub(x, whole)};
+}
+
 inline float reduce_add(Vec a) {
   __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   b = _mm_add_ps(b, _mm_movehl_ps(b, b));

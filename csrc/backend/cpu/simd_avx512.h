@@ -36,6 +36,15 @@ inline Vec round(Vec a) { return _mm512_roundscale_ps(a, 8); }
 /// a * 2^n for an integral n in [-252, 252], and zero or infinity beyond the range of float.
 inline Vec scale_by_power(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
 
+/// What scale_by_power() takes for floor(x), and x - floor(x), for x < 127; all below about -150
+/// may be one number. NaN stays NaN.
+struct Exponent {
+  Vec whole;
+  Vec fraction;
+};
+/// vscalefps floors for itself, and the fraction of an infinity is zero.
+inline Exponent split_exponent(Vec x) { return {x, _mm512_reduce_ps(x, 9)}; }
+
 /// ((lane 0 + 8) + (4 + 12)) + ...: halves are added until one lane is left.
 inline float reduce_add(Vec a) {
   __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
@@ -133,6 +142,10 @@ inline Pairs broadcast_pair(const BFloat16* from) {
 }
 /// from[0] and zero in every lane
 inline Pairs broadcast_single(const BFloat16* from) { return (Pairs)_mm512_set1_epi32(from->bits); }
+/// Two vectors, one behind the other.
+inline void store_pair(BFloat16* to, Vec first, Vec second) {
+  _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(second, first));
+}
 /// c + a[0] * b[0] + a[1] * b[1]
 inline Vec fma_pairs(Pairs a, Pairs b, Vec c) { return _mm512_dpbf16_ps(c, a, b); }
 #endif

@@ -33,6 +33,16 @@ inline Vec round(Vec a) {
 }
 inline Vec scale_by_power(Vec a, Vec n) { return Eigen::internal::pldexp(a, n); }
 
+struct Exponent {
+  Vec whole;
+  Vec fraction;
+};
+inline Exponent split_exponent(Vec x) {
+  x = max(broadcast(-200.0f), x);
+  const Vec whole = Eigen::internal::pfloor(x);
+  return {whole, sub(x, whole)};
+}
+
 inline float reduce_add(Vec a) { return Eigen::internal::predux(a); }
 inline float reduce_max(Vec a) { return Eigen::internal::predux_max(a); }
 
