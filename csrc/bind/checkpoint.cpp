@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bind/bind.h"
+#include "bind/gil.h"
 #include "checkpoint/byte_source.h"
 #include "checkpoint/mapped_file.h"
 #include "core/error.h"
@@ -35,12 +36,13 @@ class ComputedBytes : public ByteSource {
   std::size_t size() const override { return size_; }
 
   std::shared_ptr<const std::byte> open() const override {
-    const py::gil_scoped_acquire locked;
-    const auto array = make_().cast<py::array>();
-    check((array.flags() & py::array::c_style) != 0 &&
-              static_cast<std::size_t>(array.nbytes()) == size_,
-          "make: expected a C-contiguous array of ", size_, " bytes, got ", array.nbytes());
-    return {static_cast<const std::byte*>(array.data()), Keep{array}};
+    return with_gil([this]() -> std::shared_ptr<const std::byte> {
+      const auto array = make_().cast<py::array>();
+      check((array.flags() & py::array::c_style) != 0 &&
+                static_cast<std::size_t>(array.nbytes()) == size_,
+            "make: expected a C-contiguous array of ", size_, " bytes, got ", array.nbytes());
+      return {static_cast<const std::byte*>(array.data()), Keep{array}};
+    });
   }
 
   void release(std::size_t, std::size_t) const override {}  // freed with the handle
@@ -49,8 +51,7 @@ class ComputedBytes : public ByteSource {
   struct Keep {  // Whichever thread drops the handle, the array goes under the GIL.
     py::object array;
     void operator()(const std::byte*) {
-      const py::gil_scoped_acquire locked;
-      array.release().dec_ref();
+      with_gil([this] { array.release().dec_ref(); });
     }
   };
 

@@ -6,6 +6,8 @@
 #include <array>
 
 #include "bind/bind.h"
+#include "bind/gil.h"
+#include "bind/signals.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
 #include "generation/generate.h"
@@ -147,32 +149,27 @@ class PyHooks {
 
   GenerationHooks hooks() {
     GenerationHooks result;
-    result.poll = [] {
-      const py::gil_scoped_acquire gil;
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    };
+    result.poll = [] { with_gil(throw_pending); };
     if (!process_logits_.is_none()) {
       result.processors.process = [this](const Step& step) { process(step); };
     }
     if (!allowed_tokens_.is_none()) {
       result.processors.allowed_tokens = [this](std::int64_t prompt, const Sequence& sequence) {
-        const py::gil_scoped_acquire gil;
-        return allowed_tokens_(prompt, to_array(sequence)).cast<Sequence>();
+        return with_gil(
+            [&] { return allowed_tokens_(prompt, to_array(sequence)).cast<Sequence>(); });
       };
     }
     if (!put_.is_none()) {
-      result.put = [this](const Sequence& tokens) {
-        const py::gil_scoped_acquire gil;
-        put_(to_array(tokens));
-      };
+      result.put = [this](const Sequence& tokens) { with_gil([&] { put_(to_array(tokens)); }); };
     }
     if (!should_stop_.is_none()) {
       result.should_stop = [this](const Sequences& sequences, const std::vector<Scores>& scores) {
-        const py::gil_scoped_acquire gil;
-        for (std::size_t i = scores_.size(); i < scores.size(); ++i) {
-          scores_.append(copy_to_array(scores[i]));
-        }
-        return should_stop_(to_array(sequences), scores_).cast<bool>();
+        return with_gil([&] {
+          for (std::size_t i = scores_.size(); i < scores.size(); ++i) {
+            scores_.append(copy_to_array(scores[i]));
+          }
+          return should_stop_(to_array(sequences), scores_).cast<bool>();
+        });
       };
     }
     return result;
@@ -180,10 +177,12 @@ class PyHooks {
 
  private:
   void process(const Step& step) const {
-    const py::gil_scoped_acquire gil;
-    const py::object result = process_logits_(to_array(step.sequences), copy_to_array(step.scores));
-    copy_checked(result.cast<FloatArray>(), {step.scores.rows, step.scores.vocab_size},
-                 step.scores.values.data(), "The result of a `logits_processor`");
+    with_gil([&] {
+      const py::object result =
+          process_logits_(to_array(step.sequences), copy_to_array(step.scores));
+      copy_checked(result.cast<FloatArray>(), {step.scores.rows, step.scores.vocab_size},
+                   step.scores.values.data(), "The result of a `logits_processor`");
+    });
   }
 
   py::object process_logits_;
@@ -231,7 +230,7 @@ py::dict run(SequenceModel& model, const GenerationConfig& config, py::object pr
   const GenerationHooks hooks = python.hooks();
   GenerationOutput output;
   {
-    const py::gil_scoped_release release;
+    const GilReleased release;
     output = generate(model, config, hooks);
   }
   return to_dict(std::move(output));
@@ -247,7 +246,7 @@ py::array_t<float> log_probabilities(const FloatArray& logits, const Sequence& t
   py::array_t<float> result(rows);
   const float* scores = logits.data();
   float* out = result.mutable_data();
-  const py::gil_scoped_release release;
+  const GilReleased release;
   parallel_for(rows, [&](std::int64_t r, int) {
     const float* row = scores + r * vocab_size;
     out[r] = static_cast<float>(row[tokens[r]] - log_sum_exp(row, vocab_size));

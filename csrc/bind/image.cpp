@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bind/bind.h"
+#include "bind/gil.h"
 #include "core/error.h"
 #include "image/jpeg.h"
 #include "image/tiling.h"
@@ -37,7 +38,7 @@ JpegFile file_of(const py::bytes& data, Size size) {
 RgbArray decode(const py::bytes& data, Size size) {
   const JpegFile file = file_of(data, size);
   auto image = [&] {
-    py::gil_scoped_release release;
+    const GilReleased release;
     JpegDecoder decoder(file);
     auto decoded = std::make_unique<RgbImage>(file.width, file.height);
     RowProgress progress;
@@ -60,7 +61,7 @@ RgbArray resize_pixels(const RgbArray& pixels, Size size) {
   check(width > 0 && height > 0, "size: expected at least 1 x 1, got ", width, " x ", height);
   RgbArray resized({height, width, 3});
   const RowSink sink = row_writer(resized.mutable_data(), width);
-  py::gil_scoped_release release;
+  const GilReleased release;
   resize({Resizing(image, width, height, sink)}, nothing_to_produce(image));
   return resized;
 }
@@ -68,13 +69,13 @@ RgbArray resize_pixels(const RgbArray& pixels, Size size) {
 /// Calls use(view, produce) without the GIL on pixels, or on what decoding a file gives.
 template <class Use>
 void with_pixels(const RgbView& pixels, const Use& use) {
-  py::gil_scoped_release release;
+  const GilReleased release;
   use(pixels, nothing_to_produce(pixels));
 }
 
 template <class Use>
 void with_pixels(const JpegFile& file, const Use& use) {
-  py::gil_scoped_release release;
+  const GilReleased release;
   JpegDecoder decoder(file);
   RgbImage image(file.width, file.height);
   use(image.view(), [&](RowProgress& progress) { decoder.decode(image, progress); });

@@ -11,6 +11,7 @@
 
 #include "backend/transfer.h"
 #include "bind/bind.h"
+#include "bind/gil.h"
 #include "core/error.h"
 
 namespace py = pybind11;
@@ -104,7 +105,7 @@ Linear prepare_linear(const KernelBackend& self, const Arrays& weight, const Arr
                       const std::string& dtype, const std::string& source_dtype) {
   const Source weights(weight, parse_dtype(source_dtype));
   const Source biases(bias, parse_dtype(source_dtype));
-  py::gil_scoped_release release;
+  const GilReleased release;
   return self->prepare_linear(weights.ranges(), biases.ranges(), parse_dtype(dtype), {});
 }
 
@@ -114,7 +115,7 @@ Linear prepare_gated(const KernelBackend& self, const Arrays& gate, const Arrays
   const DType source = parse_dtype(source_dtype);
   const Source gates(gate, source), gate_biases(gate_bias, source);
   const Source ups(up, source), up_biases(up_bias, source);
-  py::gil_scoped_release release;
+  const GilReleased release;
   return self->prepare_gated(gates.ranges(), gate_biases.ranges(), ups.ranges(), up_biases.ranges(),
                              parse_dtype(dtype), {});
 }

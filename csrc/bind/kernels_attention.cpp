@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/transfer.h"
+#include "bind/gil.h"
 #include "bind/kernels.h"
 #include "core/error.h"
 
@@ -74,7 +75,7 @@ FloatArray attention(const KernelBackend& self, const FloatArray& qkv, std::int6
   const PaddedMatrix input(self, qkv, parse_dtype(dtype));
   const PaddedMatrix out(self, parse_dtype(dtype), input.tensor().rows, input.tensor().cols / 3);
   {
-    py::gil_scoped_release release;
+    const GilReleased release;
     self->attention(out, input, tokens, heads, scale);
   }
   return out.array();
@@ -97,7 +98,7 @@ FloatArray attention_cached(const KernelBackend& self, const FloatArray& qkv, st
   const PaddedMatrix out(self, shape.dtype, input.tensor().rows, heads * shape.head_dim);
   const Segments segments = segments_of(self, tuples, input);
   {
-    py::gil_scoped_release release;
+    const GilReleased release;
     self->attention_cached(out, input, shape, heads, layer, segments);
   }
   return out.array();

@@ -3,7 +3,9 @@
 #include <chrono>
 #include <set>
 
+#include "bind/gil.h"
 #include "bind/names.h"
+#include "bind/signals.h"
 #include "core/error.h"
 
 namespace py = pybind11;
@@ -92,12 +94,13 @@ std::shared_ptr<InternVL> load(const py::dict& config,
   const auto report = [&, last = Clock::now()](std::size_t bytes) mutable {
     if (Clock::now() - last < std::chrono::milliseconds(50)) return;
     last = Clock::now();
-    const py::gil_scoped_acquire locked;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (!progress.is_none()) progress(bytes);
+    with_gil([&] {
+      throw_pending();
+      if (!progress.is_none()) progress(bytes);
+    });
   };
   if (backend == nullptr) backend = make_cpu_backend();
-  const py::gil_scoped_release unlocked;
+  const GilReleased unlocked;
   auto model = std::make_shared<InternVL>(parsed, parsed_dtype, std::move(backend), stored, report);
   // Headers and biases were read, too.
   std::set<const ByteSource*> sources;

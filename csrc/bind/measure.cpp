@@ -7,6 +7,7 @@
 #include "backend/cpu/ceilings.h"
 #include "backend/cpu/isa.h"
 #include "backend/transfer.h"
+#include "bind/gil.h"
 #include "bind/kernels.h"
 #include "core/error.h"
 
@@ -49,7 +50,7 @@ std::vector<double> time_linear(const KernelBackend& self,
   const Matrix x = keep_on_backend(*self.backend, std::move(numbers));
   const Matrix out =
       self->matrix(operation == "add" ? DType::kFloat32 : dtype, rows, weights[0]->out_features);
-  py::gil_scoped_release release;
+  const GilReleased release;
   std::vector<double> seconds;
   for (int i = 0; i < repeats; ++i) {
     const double start = cpu::benchmark_clock();
@@ -73,11 +74,11 @@ std::vector<double> time_linear(const KernelBackend& self,
 
 void bind_measurements(py::module_& kernels, py::class_<KernelBackend>& backend) {
   kernels.def("peak_flops", &peak_flops, py::arg("isa") = "", py::arg("dtype") = "float32",
-              py::call_guard<py::gil_scoped_release>());
+              py::call_guard<GilReleased>());
   py::class_<Stream>(kernels, "Stream")
       .def(py::init<const std::string&, std::size_t>(), py::arg("isa") = "",
            py::arg("bytes") = std::size_t{256} << 20)
-      .def("bandwidth", &Stream::bandwidth, py::call_guard<py::gil_scoped_release>());
+      .def("bandwidth", &Stream::bandwidth, py::call_guard<GilReleased>());
   backend.def("time_linear", &time_linear, py::arg("weights"), py::arg("rows"),
               py::arg("operation") = "linear", py::arg("activation") = "none",
               py::arg("repeats") = 3);

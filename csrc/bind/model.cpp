@@ -10,6 +10,7 @@
 #include "backend/transfer.h"
 #include "bind/bind.h"
 #include "bind/dlpack.h"
+#include "bind/gil.h"
 #include "bind/load.h"
 #include "bind/names.h"
 #include "bind/signals.h"
@@ -80,7 +81,7 @@ Observer tile_observer(const InternVL& model, const Recorders& recorders, std::i
 
 void run_extract_feature(const InternVL& model, Tensor out, const PixelValues& pixels,
                          const Recorders& recorders) {
-  const py::gil_scoped_release unlocked;
+  const GilReleased unlocked;
   model.extract_feature(out, pixels,
                         tile_observer(model, recorders, pixels.tiles, model.vision().tokens(pixels),
                                       model.tokens_per_tile(pixels)),
@@ -124,7 +125,7 @@ py::array_t<float> vision_forward(const InternVL& model, const py::object& pixel
   const std::int64_t width = model.config().vision.hidden_size;
   py::array_t<float> hidden({pixels.tiles, tokens, width});
   const Tensor out = matrix(hidden.mutable_data(), DType::kFloat32, pixels.tiles * tokens, width);
-  const py::gil_scoped_release unlocked;
+  const GilReleased unlocked;
   model.vision_forward(out, pixels, layers,
                        tile_observer(model, recorders, pixels.tiles, tokens, 0), check_signals);
   return hidden;
@@ -142,7 +143,7 @@ py::array_t<float> vision_encode(const InternVL& model, const FloatArray& pixel_
   const Tensor in =
       matrix(const_cast<float*>(pixel_embeds.data()), DType::kFloat32, tiles * tokens, width);
   const Tensor out = matrix(hidden.mutable_data(), DType::kFloat32, tiles * tokens, width);
-  const py::gil_scoped_release unlocked;
+  const GilReleased unlocked;
   model.vision_encode(out, in, tokens, tile_observer(model, recorders, tiles, tokens, 0),
                       check_signals);
   return hidden;
@@ -160,7 +161,7 @@ py::array_t<float> project(const InternVL& model, const FloatArray& shuffled) {
   py::array_t<float> features({rows, out});
   const Tensor input = matrix(const_cast<float*>(shuffled.data()), DType::kFloat32, rows, in);
   const Tensor output = matrix(features.mutable_data(), DType::kFloat32, rows, out);
-  const py::gil_scoped_release unlocked;
+  const GilReleased unlocked;
   model.project(output, input);
   return features;
 }
@@ -175,7 +176,7 @@ py::array_t<float> embed(const InternVL& model, const std::vector<std::int32_t>&
   const std::int64_t width = model.config().decoder.hidden_size;
   py::array_t<float> hidden({rows, width});
   const Tensor target = matrix(hidden.mutable_data(), DType::kFloat32, rows, width);
-  const py::gil_scoped_release unlocked;
+  const GilReleased unlocked;
   const Output out(model.backend(), target);
   model.decoder().embed(out, ids);
   out.finish();
@@ -187,7 +188,7 @@ py::array_t<float> output(const InternVL& model, const FloatArray& hidden) {
   py::array_t<float> logits({in.rows, model.config().decoder.vocab_size});
   const Tensor target =
       matrix(logits.mutable_data(), DType::kFloat32, in.rows, model.config().decoder.vocab_size);
-  const py::gil_scoped_release unlocked;
+  const GilReleased unlocked;
   const Output out(model.backend(), target);
   model.decoder().output(out, to_backend(model.backend(), in));
   out.finish();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/transfer.h"
+#include "bind/gil.h"
 #include "bind/kernels.h"
 #include "core/error.h"
 
@@ -253,8 +254,7 @@ Operation cached(const KernelBackend& self, const std::string& operation, std::i
 
 void bind_operations(py::module_& kernels, py::class_<KernelBackend>& backend) {
   py::class_<Operation>(kernels, "Operation", "An operation on random numbers, ready to run.")
-      .def("seconds", &seconds, py::arg("runs"), py::arg("repeats"),
-           py::call_guard<py::gil_scoped_release>(),
+      .def("seconds", &seconds, py::arg("runs"), py::arg("repeats"), py::call_guard<GilReleased>(),
            "Of one run: the mean of `runs` that are queued together, `repeats` times.");
   backend.def("copy_of", &copy, py::arg("bytes"))
       .def("linear_of", &linear, py::arg("rows"), py::arg("out_features"), py::arg("in_features"),

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "bind/bind.h"
+#include "bind/gil.h"
 #include "core/thread_pool.h"
 
 namespace py = pybind11;
@@ -24,7 +25,7 @@ void bind_runtime(py::module_& module) {
         const auto threads = std::clamp<py::ssize_t>(PyNumber_AsSsize_t(count.ptr(), nullptr),
                                                      std::numeric_limits<int>::min(),
                                                      std::numeric_limits<int>::max());
-        const py::gil_scoped_release unlocked;
+        const GilReleased unlocked;
         set_num_threads(static_cast<int>(threads));
       },
       py::arg("count"),

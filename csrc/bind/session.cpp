@@ -9,6 +9,7 @@
 
 #include "backend/transfer.h"
 #include "bind/bind.h"
+#include "bind/gil.h"
 #include "bind/signals.h"
 #include "core/error.h"
 #include "model/chat_session.h"
@@ -93,7 +94,7 @@ std::unique_ptr<ChatSession> start_session(
 py::array_t<float> prefill(ChatSession& session) {
   py::array_t<float> logits({session.batch_size(), session.vocab_size()});
   float* out = logits.mutable_data();
-  const py::gil_scoped_release unlocked;
+  const GilReleased unlocked;
   session.prefill(1);
   session.read_logits(out);
   return logits;
@@ -105,7 +106,7 @@ py::array_t<float> step(ChatSession& session, const IdArray& tokens) {
   py::array_t<float> logits({session.batch_size(), session.vocab_size()});
   float* out = logits.mutable_data();
   const std::int32_t* in = tokens.data();
-  const py::gil_scoped_release unlocked;
+  const GilReleased unlocked;
   session.step(in);
   session.read_logits(out);
   return logits;
@@ -118,7 +119,7 @@ py::tuple forward(ChatSession& session, bool hidden_states) {
   py::array_t<float> last({batch, length, width});
   const Tensor target = matrix(last.mutable_data(), DType::kFloat32, batch * length, width);
   {
-    const py::gil_scoped_release unlocked;
+    const GilReleased unlocked;
     if (hidden_states) session.keep_hidden_states(SequenceModel::KeepHidden::kAll);
     const Output out(session.model().backend(), target);
     session.forward(out, length);

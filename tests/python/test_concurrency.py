@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import subprocess
 import sys
@@ -182,3 +183,28 @@ except KeyboardInterrupt:
 print(model.chat(tokenizer, pixels, "Describe the picture.", config) == answer)
 """
     assert interrupted(code, delay=0.3) == ["interrupted", "True"]
+
+
+def test_an_exception_from_another_thread(fast_model: Any, tokenizer: Any) -> None:
+    """How func_timeout and others end a call: within a token, as in the reference's loop."""
+    whole = {"max_new_tokens": 3000, "min_new_tokens": 3000}
+    begin = time.monotonic()
+    fast_model.chat(tokenizer, None, "Tell me a story.", dict(whole))
+    duration = time.monotonic() - begin
+    raised: list[BaseException] = []
+
+    def chat() -> None:
+        try:
+            fast_model.chat(tokenizer, None, "Tell me a story.", dict(whole))
+        except TimeoutError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=chat)
+    begin = time.monotonic()
+    thread.start()
+    time.sleep(duration / 8)
+    identity, error = ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeoutError)
+    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(identity, error) == 1
+    thread.join()
+    assert len(raised) == 1
+    assert time.monotonic() - begin < duration / 2

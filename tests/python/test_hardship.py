@@ -63,8 +63,8 @@ NEEDS_MEMORY = {
     "many tiles": "model.extract_feature(np.zeros((200, 3, 112, 112), np.float32))",
     "long prompt": "model.generate(input_ids=np.full((8, 1000), 5), max_new_tokens=1)",
     "many beams": "model.generate(input_ids=[[5]], num_beams=256, max_new_tokens=4)",
-    "chat": "chat()",
-    "remembering chat": "model.prefix_cache.max_bytes = 1 << 30; chat()",
+    "chat": "chat_about_much()",
+    "remembering chat": "model.prefix_cache.max_bytes = 1 << 30; chat_about_much()",
 }
 LOW_MEMORY = """
 from internvl_native import CheckpointError
@@ -72,6 +72,9 @@ unlimited = resource.getrlimit(resource.RLIMIT_AS)
 
 def size():
     return int(open("/proc/self/statm").read().split()[0]) * 4096
+
+def chat_about_much():  # which does not fit into what the first answer has left behind
+    model.chat(tokenizer, np.tile(pixels, (8, 1, 1, 1)), "Describe them.", dict(max_new_tokens=8))
 
 for step in range(200):
     extra = int(2 ** (step / 2) * 4096)
@@ -185,6 +188,35 @@ print(ask() == answer)
         chat,
     )
     assert lines == ["True"]
+
+
+@pytest.mark.parametrize("code", ["load()", "preprocess()", "chat()", "watched_chat()"])
+def test_daemon_threads_at_the_end(code: str) -> None:
+    """A program that ends while they compute ends as it says: nothing aborts it."""
+    lines = run_script(
+        """
+class Watch:
+    def put(self, value):
+        time.sleep(0)
+    def end(self):
+        pass
+
+def watched_chat():
+    model.chat(tokenizer, pixels, "Describe the picture.", dict(
+        min_new_tokens=50, max_new_tokens=50, streamer=Watch(),
+        logits_processor=[lambda ids, scores: scores]))
+
+def work():
+    while True:
+        eval(sys.argv[1])
+for _ in range(2):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.2)
+print("over")
+""",
+        code,
+    )
+    assert lines == ["over"]
 
 
 def test_parts_outlive_their_model(models: Any, tokenizer: Any) -> None:

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "bind/gil.h"
 #include "core/error.h"
 #include "cuda/cuda_backend.h"
 
@@ -70,6 +71,6 @@ PYBIND11_MODULE(_cuda, module) {
       py::arg("backend"), "The CUDA stream that a backend queues its work on: a cudaStream_t.");
   module.def(
       "synchronize", [](const Backend& backend) { on_gpu(backend).synchronize(); },
-      py::arg("backend"), py::call_guard<py::gil_scoped_release>(),
+      py::arg("backend"), py::call_guard<internvl::bind::GilReleased>(),
       "Waits for all work that a backend has queued.");
 }
