@@ -12,7 +12,8 @@
 
 namespace internvl {
 
-/// libjpeg's decoder. Its errors, and its warnings, end the call that meets them.
+/// libjpeg's decoder. Its errors, and its warnings, end the call that meets them; so do files that
+/// make it guess.
 class JpegDecoder::Decompressor {
  public:
   Decompressor() {
@@ -42,6 +43,7 @@ class JpegDecoder::Decompressor {
 
   void start() {
     run([&] { jpeg_start_decompress(&info_); });
+    check<ImageError>(!lacks_scans(), "JPEG: the file ends before its last scan");
   }
   /// Rows [begin, end) go to where `rows` points.
   void read_rows(std::uint8_t** rows, unsigned begin, unsigned end) {
@@ -54,6 +56,14 @@ class JpegDecoder::Decompressor {
   }
 
  private:
+  /// Whether a progressive file that has been read holds less than all bits of its coefficients.
+  /// libjpeg smooths over what is missing, and each of its versions does so in another way.
+  bool lacks_scans() const {
+    if (info_.coef_bits == nullptr) return false;  // not progressive
+    const int* bits = info_.coef_bits[0];  // of each component and coefficient: those to come
+    return std::any_of(bits, bits + info_.num_components * DCTSIZE2, [](int b) { return b != 0; });
+  }
+
   /// Calls into libjpeg. Frames that stop() jumps over must own nothing.
   template <class Call>
   void run(const Call& call) {

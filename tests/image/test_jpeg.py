@@ -91,6 +91,20 @@ def test_flipped_bytes(name: str) -> None:
         check_like_pillow(bytes(damaged), f"{name}, trial {trial}")
 
 
+def test_progressive_files_that_lack_scans() -> None:
+    """What libjpeg puts in the place of missing coefficients depends on its version: the native
+    decoder leaves such files to Pillow."""
+    for mode, size in (("RGB", (16, 100)), ("L", (33, 17)), ("CMYK", (100, 50))):
+        file = io.BytesIO()
+        noise(mode, size).save(file, "JPEG", quality=60, progressive=True)
+        start, *scans = file.getvalue().split(b"\xff\xda")
+        for kept in range(1, len(scans)):
+            data = b"\xff\xda".join([start, *scans[:kept]]) + b"\xff\xd9"
+            check_like_pillow(data, f"{mode} {size}, {kept} scans")
+            with pytest.raises(_core.ImageError, match="ends before its last scan"):
+                _core.decode_jpeg(data, size)
+
+
 def test_error_names_the_file_and_the_defect(tmp_path: Path) -> None:
     path = tmp_path / "half.jpg"
     data = (IMAGES / "land.jpg").read_bytes()
