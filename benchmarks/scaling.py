@@ -25,9 +25,10 @@ from .work import VISION_TOKENS
 PANEL_COLUMNS = 64  # linear_impl.h, AVX-512
 LINEAR_ROWS = 240  # kernels.h
 ROW_TILE, LEAST_ROWS = 6, 48  # cpu_linear.cpp
-TASKS_PER_THREAD, MULTIPLICATIONS = 64, 1 << 17
-QUERY_ROWS, STORE_TOKENS = 96, 32  # cpu_attention.cpp
+TASKS_PER_THREAD, MULTIPLICATIONS = 256, 1 << 17
+QUERY_ROWS, STORE_TOKENS, BLOCK_KEYS = 96, 32, 512  # cpu_attention.cpp
 TASK_ELEMENTS = 16384  # cpu_rows.cpp
+VISION_WORKSPACE = 24 << 20  # cpu_backend.h
 ELEMENT = 2  # bytes of a bfloat16
 
 
@@ -83,17 +84,30 @@ def vision_attention(tiles: int, tokens: int, heads: int, size: int, cores: int)
     return Operation("attention", work * pairs)
 
 
-def cached_attention(rows: int, past: int, heads: int, kv_heads: int, size: int) -> Operation:
-    """Blocks of query rows, the last ones first, each for all query heads of a key-value head."""
+def cached_attention(
+    rows: int, past: int, heads: int, kv_heads: int, size: int, cores: int
+) -> Iterator[Operation]:
+    """Blocks of query rows, the last ones first, each for all query heads of a key-value head; or,
+    where these are too few, blocks of keys, and then joining what they gave."""
     group = heads // kv_heads
     tokens = max(1, QUERY_ROWS // group)
-    tasks = []
-    for first in reversed(range(0, rows, tokens)):
-        count = min(tokens, rows - first)
-        seen = past + first + (count + 1) / 2
-        work = Work(4 * count * group * seen * size, 2 * ELEMENT * seen * size)
-        tasks += [work] * kv_heads
-    return Operation("attention", tasks)
+    blocks = [(first, min(tokens, rows - first)) for first in range(0, rows, tokens)]
+
+    def work(count: int, keys: float) -> Work:
+        return Work(4 * count * group * keys * size, 2 * ELEMENT * keys * size)
+
+    if kv_heads * len(blocks) >= 2 * cores or past + rows <= BLOCK_KEYS:
+        tasks = [work(count, past + first + (count + 1) / 2) for first, count in reversed(blocks)]
+        yield Operation("attention", [task for task in tasks for _ in range(kv_heads)])
+        return
+    parts, joins = [], []
+    for first, count in blocks:
+        keys = past + first + count
+        begins = range(0, keys, BLOCK_KEYS)
+        parts += [work(count, min(BLOCK_KEYS, keys - begin)) for begin in begins]
+        joins.append(Work(0, 4 * len(begins) * count * group * size))
+    yield Operation("attention", parts * kv_heads)
+    yield Operation("attention", joins * kv_heads)
 
 
 def rope_store(rows: int, heads: int, kv_heads: int, size: int) -> Operation:
@@ -102,8 +116,19 @@ def rope_store(rows: int, heads: int, kv_heads: int, size: int) -> Operation:
     return Operation("rope and store", [Work(0, 2 * ELEMENT * count * width) for count in counts])
 
 
+def tiles_per_pass(s: Shape) -> int:
+    """As many as vision_transformer.cpp takes at once."""
+    row_bytes = 4 * s.vit_width + ELEMENT * (5 * s.vit_width + s.vit_inner)
+    return max(1, VISION_WORKSPACE // (row_bytes * VISION_TOKENS))
+
+
 def vision(s: Shape, tiles: int, cores: int) -> Iterator[Operation]:
-    """The layers of the vision transformer."""
+    """The layers of the vision transformer, a few tiles at a time."""
+    for first in range(0, tiles, tiles_per_pass(s)):
+        yield from vision_pass(s, min(tiles_per_pass(s), tiles - first), cores)
+
+
+def vision_pass(s: Shape, tiles: int, cores: int) -> Iterator[Operation]:
     rows = tiles * VISION_TOKENS
     width, inner, heads = s.vit_width, s.vit_inner, s.vit_heads
     for _ in range(s.vit_layers):
@@ -123,7 +148,7 @@ def decoder(s: Shape, rows: int, past: int, cores: int) -> Iterator[Operation]:
         yield rowwise("norm", rows, s.width)
         yield linear("wqkv", rows, s.width, (s.heads + 2 * s.kv_heads) * size, cores)
         yield rope_store(rows, s.heads, s.kv_heads, size)
-        yield cached_attention(rows, past, s.heads, s.kv_heads, size)
+        yield from cached_attention(rows, past, s.heads, s.kv_heads, size, cores)
         yield linear("wo", rows, s.width, s.width, cores)
         yield rowwise("norm", rows, s.width)
         yield linear("w1 and w3", rows, s.width, 2 * s.inner, cores)

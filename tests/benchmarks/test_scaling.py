@@ -28,7 +28,11 @@ BACKEND = Path(__file__).resolve().parents[2] / "csrc" / "backend" / "cpu"
         ),
         (
             "cpu_attention.cpp",
-            {"kQueryRows": scaling.QUERY_ROWS, "kStoreTokens": scaling.STORE_TOKENS},
+            {
+                "kQueryRows": scaling.QUERY_ROWS,
+                "kStoreTokens": scaling.STORE_TOKENS,
+                "kBlockKeys": scaling.BLOCK_KEYS,
+            },
         ),
         ("cpu_rows.cpp", {"kTaskElements": scaling.TASK_ELEMENTS}),
     ],
@@ -41,6 +45,12 @@ def test_constants_are_the_sources(file: str, constants: dict[str, int]) -> None
         assert int(number) << int(shift or 0) == value, name
 
 
+def test_tiles_of_a_pass() -> None:
+    text = (BACKEND / "cpu_backend.h").read_text(encoding="utf-8")
+    assert f"std::int64_t{{{scaling.VISION_WORKSPACE >> 20}}} << 20" in text
+    assert scaling.tiles_per_pass(SHAPES["2b"]) == 1
+
+
 @pytest.mark.parametrize("cores", [1, 2, 64])
 def test_tasks_are_all_of_the_work(cores: int) -> None:
     rows, inputs, outputs = 1025, 1024, 4096
@@ -49,8 +59,11 @@ def test_tasks_are_all_of_the_work(cores: int) -> None:
     assert sum(task.bytes for task in tasks) == scaling.ELEMENT * inputs * outputs
     attention = scaling.vision_attention(2, rows, 16, 64, cores).tasks
     assert sum(task.flops for task in attention) == 4 * 2 * rows**2 * 1024
-    causal = scaling.cached_attention(320, 0, 16, 8, 128).tasks
-    assert sum(task.flops for task in causal) == 2 * 320 * 321 * 16 * 128
+    (causal,) = scaling.cached_attention(320, 0, 16, 8, 128, cores)
+    assert sum(task.flops for task in causal.tasks) == 2 * 320 * 321 * 16 * 128
+    decoding = next(scaling.cached_attention(1, 1856, 16, 8, 128, cores)).tasks
+    assert len(decoding) == (32 if cores == 64 else 8)
+    assert sum(task.flops for task in decoding) == 4 * 1857 * 16 * 128
 
 
 def test_makespan() -> None:
