@@ -159,3 +159,18 @@ def get_conv_template(name: str) -> Conversation:
         known = ", ".join(conv_templates)
         raise ValueError(f"template: expected one of {known}; got {name!r}")
     return conv_templates[name].copy()
+
+
+def register_conv_template(template: Conversation, override: bool = False) -> None:
+    """Makes ``template`` known by its name, so that ``model.template`` can be set to that.
+
+    Raises ``ValueError`` for a name that is taken, unless ``override``, ``TypeError`` for no
+    :class:`Conversation`.
+    """
+    if not isinstance(template, Conversation):
+        raise TypeError(f"template: expected a Conversation, got {arguments.kind(template)}")
+    if template.name in conv_templates and not override:
+        raise ValueError(
+            f"template: expected a name that is not taken, or override=True; got {template.name!r}"
+        )
+    conv_templates[template.name] = template

@@ -78,7 +78,7 @@ def _vision(config: InternVisionConfig) -> dict[str, Any]:
     }  # fmt: skip
     values["image_size"] = _integer(config, "image_size", 1, _MAX_IMAGE_SIZE)
     values["patch_size"] = _integer(config, "patch_size", 1, values["image_size"])
-    _divides(config, "num_attention_heads", "hidden_size")
+    _head_dim(config)
     return {
         **values,
         "qkv_bias": _boolean(config, "qkv_bias"),
@@ -95,14 +95,8 @@ def _decoder(config: DecoderConfig) -> dict[str, Any]:
         for name in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
                      "num_attention_heads", "num_key_value_heads", "max_position_embeddings")
     }  # fmt: skip
-    _divides(config, "num_attention_heads", "hidden_size")
     _divides(config, "num_key_value_heads", "num_attention_heads")
-    head_dim = values["hidden_size"] // values["num_attention_heads"]
-    if head_dim % 2 != 0:
-        raise ValueError(
-            f"{_name(config)}: expected heads of an even size (rotary embedding), got "
-            f"hidden_size / num_attention_heads = {head_dim}"
-        )
+    head_dim = _head_dim(config)
     _boolean(config, "tie_word_embeddings")
     _boolean(config, config.bias_key)
     return {
@@ -112,6 +106,18 @@ def _decoder(config: DecoderConfig) -> dict[str, Any]:
         "rope_scaling": _rope_scaling(config, head_dim),
         "hidden_act": _one_of(config, "hidden_act", ACTIVATIONS),
     }
+
+
+def _head_dim(config: InternVisionConfig | DecoderConfig) -> int:
+    """Size of a head: even, as rotary embedding and the attention kernels have it."""
+    _divides(config, "num_attention_heads", "hidden_size")
+    size = config.hidden_size // config.num_attention_heads
+    if size % 2 != 0:
+        raise ValueError(
+            f"{_name(config)}: expected heads of an even size, got "
+            f"hidden_size / num_attention_heads = {size}"
+        )
+    return size
 
 
 def _rope_scaling(config: DecoderConfig, head_dim: int) -> dict[str, Any]:

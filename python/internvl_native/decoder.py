@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from internvl_native.engine import Engine
 from internvl_native.forward import ForwardOptions, run_decoder
 from internvl_native.module import Module
 from internvl_native.parameters import ModuleTree
+from internvl_native.token_embeddings import InputEmbeddings
 
 
 class Decoder(Module):
@@ -21,6 +22,11 @@ class Decoder(Module):
     Attributes:
         config: the language model's configuration.
     """
+
+    _parts: ClassVar[dict[str, type[Module]]] = {
+        "tok_embeddings": InputEmbeddings,
+        "embed_tokens": InputEmbeddings,
+    }
 
     def __init__(self, config: Any, engine: Engine, tree: ModuleTree) -> None:
         super().__init__(engine, tree)
@@ -31,6 +37,11 @@ class Decoder(Module):
         """What follows the last layer, callable on hidden states of any layer."""
         tree: Any = self._tree["norm"]
         return FinalNorm(self.config.rms_norm_eps, self._engine, tree)
+
+    def get_input_embeddings(self) -> InputEmbeddings:
+        """As ``tok_embeddings`` or ``embed_tokens``, whichever it is called."""
+        name = next(name for name in self._parts if name in self._tree)
+        return getattr(self, name)  # type: ignore[no-any-return]
 
     def forward(
         self,
@@ -63,8 +74,6 @@ class Decoder(Module):
         inputs = DecoderInputs.from_ids_or_embeddings(input_ids, inputs_embeds, self.config)
         return run_decoder(self._engine, self.config, inputs, options, as_torch=as_torch)
 
-    __call__ = forward
-
 
 class FinalNorm(Module):
     """The norm in front of the head, so that the head can read any layer (the logit lens)."""
@@ -88,5 +97,3 @@ class FinalNorm(Module):
         variance = np.square(rows).mean(axis=-1, keepdims=True)
         normalised = weight * (rows / np.sqrt(variance + np.float32(self.variance_epsilon)))
         return arrays.like(normalised, hidden_states, self._engine.dtype)
-
-    __call__ = forward

@@ -101,6 +101,13 @@ class DecoderInputs:
         """(batch, length)."""
         return self.ids.shape[0], self.ids.shape[1]
 
+    def embedded(self, core: _core.InternVL) -> npt.NDArray[np.float32]:
+        """(batch, length, hidden_size): the embeddings of the ids, and what stands for others."""
+        rows = core.embed(self.ids.reshape(-1))
+        given = self.embedding_rows.reshape(-1)
+        rows[given >= 0] = self.embeddings[given[given >= 0]]
+        return rows.reshape(*self.shape, -1)
+
     def session(
         self,
         core: _core.InternVL,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,17 @@ class KeyValueCache:
         continuations, or not at all. ValueError for no rows, and for a row that is not there."""
         indices = arrays.integer_array(rows, "rows").reshape(-1)
         return KeyValueCache(self._core.select(indices.tolist()), self._attention_mask[indices])
+
+    def __copy__(self) -> KeyValueCache:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> KeyValueCache:
+        return self
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            "past_key_values: cannot be pickled: keys and values belong to a model of this process"
+        )
 
     def __getitem__(self, index: Any) -> Any:
         raise TypeError(

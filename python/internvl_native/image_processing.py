@@ -74,12 +74,16 @@ def dynamic_preprocess(
     """Cuts a PIL image into `min_num` to `max_num` square tiles of `image_size` pixels, row by row.
 
     `use_thumbnail` appends one tile of the whole image if there is more than one. As in the
-    reference the tiles keep the image's mode; other modes than RGB are resized by Pillow.
+    reference the tiles keep the image's mode and its `info`; other modes than RGB are resized by
+    Pillow.
     """
     _check_pil_image(image)
     grid = tile_grid(image.size, min_num, max_num, image_size, use_thumbnail)
     if image.mode == "RGB":
-        return [Image.fromarray(tile) for tile in _core.cut_tiles(pil_pixels(image), grid)]
+        tiles = [Image.fromarray(tile) for tile in _core.cut_tiles(pil_pixels(image), grid)]
+        for tile in tiles:
+            tile.info = image.info.copy()
+        return tiles
     columns, rows = range(grid.columns), range(grid.rows)
     resized = image.resize((grid.columns * image_size, grid.rows * image_size))
     corners = [(x * image_size, y * image_size) for y in rows for x in columns]

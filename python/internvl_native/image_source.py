@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -24,7 +25,16 @@ ImageSource = Union[
 ]
 
 # Pillow's decoders raise these for damaged files; OSError is the usual one.
-_DAMAGED = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, struct.error)
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    EOFError,
+    struct.error,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True)
@@ -113,12 +123,14 @@ def _read(image_file: Any) -> tuple[bytes, str]:
             raise ValueError(f"image_file: no path can be {os.fspath(image_file)!r:.100}") from None
     if hasattr(image_file, "read"):
         name = str(getattr(image_file, "name", type(image_file).__name__))
-        if hasattr(image_file, "seek") and getattr(image_file, "seekable", lambda: True)():
-            image_file.seek(0)  # as Image.open does
+        # As Image.open does. What cannot seek is read from where it is, and not everything that
+        # cannot says so when asked: the members of a streamed tar file have no answer.
+        with contextlib.suppress(AttributeError, OSError):
+            image_file.seek(0)
         data = image_file.read()
-        if not isinstance(data, bytes):
+        if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"image_file: {name} must be opened in binary mode")
-        return data, name
+        return bytes(data), name
     raise TypeError(
         "image_file: expected a path, bytes, a binary file object, a numpy array or a PIL image, "
         f"got {type(image_file).__name__}"

@@ -3,77 +3,25 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
-
-import numpy as np
+from typing import Any, ClassVar
 
 from internvl_native import arrays
 from internvl_native.configuration import InternVLChatConfig
 from internvl_native.decoder import Decoder
-from internvl_native.decoder_inputs import DecoderInputs, check_ids, generation_positions
+from internvl_native.decoder_inputs import DecoderInputs, generation_positions
 from internvl_native.engine import Engine
 from internvl_native.forward import ForwardOptions, run_forward
-from internvl_native.generation import prepare_generation
+from internvl_native.generation import (
+    GenerationConfig,
+    compute_transition_scores,
+    prepare_generation,
+)
+from internvl_native.generation.defaults import GenerationDefaults
 from internvl_native.module import Module
 from internvl_native.parameters import ModuleTree
 from internvl_native.streamers import ended_on_error
 from internvl_native.taps import recorders
-
-
-class InputEmbeddings(Module):
-    """``get_input_embeddings()``: the rows of the token embeddings."""
-
-    def forward(self, input_ids: Any) -> Any:
-        """Ids of any shape -> (..., hidden_size).
-
-        Returns a torch tensor in the model's dtype for a tensor, else a float32 array. IndexError
-        for ids outside the vocabulary.
-        """
-        core = self._engine.core
-        ids = arrays.integer_array(input_ids, "input_ids")
-        check_ids(ids, self.num_embeddings)
-        rows = core.embed(ids.reshape(-1).astype(np.int32))
-        return arrays.like(rows.reshape(*ids.shape, rows.shape[1]), input_ids, core.dtype)
-
-    __call__ = forward
-
-    @property
-    def num_embeddings(self) -> int:
-        """Size of the vocabulary."""
-        return int(self.weight.shape[0])
-
-    @property
-    def embedding_dim(self) -> int:
-        """Width of a row."""
-        return int(self.weight.shape[1])
-
-
-class OutputEmbeddings(Module):
-    """``get_output_embeddings()``: from the final norm's output to logits."""
-
-    def forward(self, hidden_states: Any) -> Any:
-        """(..., hidden_size) -> (..., vocab_size).
-
-        Returns a torch tensor in the model's dtype for a tensor, else a float32 array. ValueError
-        for rows of another width.
-        """
-        core = self._engine.core
-        hidden = arrays.float_rows(hidden_states, "hidden_states", self.in_features)
-        logits = core.output(hidden.reshape(-1, self.in_features))
-        shaped = logits.reshape(*hidden.shape[:-1], self.out_features)
-        return arrays.like(shaped, hidden_states, core.dtype)
-
-    __call__ = forward
-
-    @property
-    def in_features(self) -> int:
-        """Width of the hidden states."""
-        return int(self.weight.shape[1])
-
-    @property
-    def out_features(self) -> int:
-        """Size of the vocabulary."""
-        return int(self.weight.shape[0])
+from internvl_native.token_embeddings import InputEmbeddings, OutputEmbeddings
 
 
 class LanguageModel(Module):
@@ -83,9 +31,18 @@ class LanguageModel(Module):
         config: the language model's configuration.
     """
 
+    _parts: ClassVar[dict[str, type[Module]]] = {
+        "output": OutputEmbeddings,
+        "lm_head": OutputEmbeddings,
+    }
+    _uncalled = ("get_input_embeddings",)
+
+    compute_transition_scores = staticmethod(compute_transition_scores)
+
     def __init__(self, config: InternVLChatConfig, engine: Engine, tree: ModuleTree) -> None:
         super().__init__(engine, tree)
         self.config = config.llm_config
+        self._defaults = GenerationDefaults(GenerationConfig.from_model_config(self.config))
 
     @cached_property
     def model(self) -> Decoder:
@@ -95,21 +52,15 @@ class LanguageModel(Module):
 
     def get_input_embeddings(self) -> InputEmbeddings:
         """Callable on ids; its ``weight`` is (vocab_size, hidden_size)."""
-        return InputEmbeddings(self._engine, self._embedding("tok_embeddings", "embed_tokens"))
+        return self.model.get_input_embeddings()
 
     def get_output_embeddings(self) -> OutputEmbeddings:
         """Callable on the last of ``hidden_states``, and on ``model.norm`` of the others; its
         ``weight`` is (vocab_size, hidden_size)."""
-        tree: Any = self._tree
-        for name in ("output", "lm_head"):
-            if name in tree:
-                return OutputEmbeddings(self._engine, tree[name])
-        return OutputEmbeddings(self._engine, self._embedding("tok_embeddings", "embed_tokens"))
-
-    def _embedding(self, *names: str) -> ModuleTree:
-        decoder: Any = self._tree["model"]
-        embedding: ModuleTree = next(decoder[name] for name in names if name in decoder)
-        return embedding
+        for name in self._parts:
+            if name in self._tree:
+                return getattr(self, name)  # type: ignore[no-any-return]
+        return OutputEmbeddings(self._engine, self.get_input_embeddings()._tree)
 
     def forward(
         self,
@@ -156,7 +107,20 @@ class LanguageModel(Module):
         inputs = DecoderInputs.from_ids_or_embeddings(input_ids, inputs_embeds, self.config)
         return run_forward(self._engine, self.config, inputs, options, as_torch=as_torch)
 
-    __call__ = forward
+    @property
+    def vocab_size(self) -> int:
+        """Ids of the token embeddings, added tokens included."""
+        return int(self.config.vocab_size)
+
+    @property
+    def generation_config(self) -> Any:
+        """A ``GenerationConfig`` with the values of the language model's config. What is set on it,
+        or in its place, becomes a default of ``generate``, the whole model's included."""
+        return self._defaults.config
+
+    @generation_config.setter
+    def generation_config(self, value: Any) -> None:
+        self._defaults.config = value
 
     def generate(
         self,
@@ -192,8 +156,9 @@ class LanguageModel(Module):
             ids = input_ids if inputs is None else inputs
             prompts = DecoderInputs.from_ids_or_embeddings(ids, inputs_embeds, self.config)
             mask = arrays.mask_array(attention_mask, prompts.shape)
+        defaults = self._defaults.changes() if generation_config is None else {}
         plan = prepare_generation(
-            generate_kwargs,
+            {**defaults, **generate_kwargs},
             model_config=self.config,
             generation_config=generation_config,
             prompt_ids=() if ids is None else prompts.ids.tolist(),

@@ -22,15 +22,16 @@ from internvl_native.core_config import num_image_token
 from internvl_native.decoder_inputs import DecoderInputs, generation_positions
 from internvl_native.engine import Engine
 from internvl_native.forward import ForwardOptions, run_forward
-from internvl_native.generation import prepare_generation
+from internvl_native.generation import compute_transition_scores, prepare_generation
 from internvl_native.generation.defaults import GenerationDefaults
-from internvl_native.language_model import InputEmbeddings, LanguageModel, OutputEmbeddings
+from internvl_native.language_model import LanguageModel
 from internvl_native.pixels import host_features, public_features
 from internvl_native.prefix_cache import PrefixCache
 from internvl_native.pretrained_model import LoadedValue, PretrainedModel
 from internvl_native.prompt_run import PromptRun
 from internvl_native.streamers import ended_on_error
 from internvl_native.taps import recorders
+from internvl_native.token_embeddings import InputEmbeddings, OutputEmbeddings
 from internvl_native.vision import InternVisionModel, Projector
 
 
@@ -54,10 +55,13 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
     config_class = InternVLChatConfig
     base_model_prefix = "language_model"
     _no_split_modules = ("InternVisionModel", "LlamaDecoderLayer", "InternLM2DecoderLayer")
+    _uncalled = ("pixel_shuffle",)
 
     select_layer = LoadedValue()
     downsample_ratio = LoadedValue()
     ps_version = LoadedValue()
+
+    compute_transition_scores = staticmethod(compute_transition_scores)
 
     def __init__(self, config: InternVLChatConfig, engine: Engine) -> None:
         super().__init__(config, engine)
@@ -69,7 +73,7 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
         self.num_image_token = num_image_token(config)
         self.img_context_token_id: int | None = None
         self._prefix_cache = PrefixCache()
-        self._defaults = GenerationDefaults(engine.checkpoint.path, config)
+        self._defaults = GenerationDefaults.of_checkpoint(engine.checkpoint.path, config)
 
     def __repr__(self) -> str:
         vision, llm = self.config.vision_config, self.config.llm_config
@@ -233,11 +237,10 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
         as_torch = any(map(arrays.is_torch, (pixel_values, input_ids, attention_mask, labels)))
         return run_forward(self._engine, self.config.llm_config, inputs, options, as_torch=as_torch)
 
-    __call__ = forward
-
     def _flagged_features(self, pixel_values: Any, image_flags: Any) -> npt.NDArray[np.float32]:
         """Features of the tiles that are used."""
         pixels, dtype = arrays.pixel_array(pixel_values)
+        used = np.ones(len(pixels), np.bool_)
         if image_flags is not None:
             flags = arrays.integer_array(image_flags, "image_flags")
             if flags.shape not in {(len(pixels),), (len(pixels), 1)}:
@@ -245,10 +248,12 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
                     f"image_flags: expected one for each of {len(pixels)} tiles, "
                     f"got shape {flags.shape}"
                 )
-            pixels = pixels[flags.reshape(-1) == 1]
-        if len(pixels) == 0:
+            used = flags.reshape(-1) == 1
+        if self._has_own_features:
+            return arrays.float_array(self.extract_feature(pixel_values), "visual_features")[used]
+        if not used.any():
             return np.empty((0, self.config.llm_config.hidden_size), np.float32)
-        return self._core.extract_feature(pixels, dtype, recorders(self._engine))
+        return self._core.extract_feature(pixels[used], dtype, recorders(self._engine))
 
     def generate(
         self,
@@ -284,31 +289,55 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
             self._image_token()
             inputs = DecoderInputs.from_ids(input_ids, self.config.llm_config)
             mask = arrays.mask_array(attention_mask, inputs.shape)
-        defaults = self._defaults.changes() if generation_config is None else {}
+        as_torch = any(map(arrays.is_torch, (pixel_values, input_ids, visual_features)))
+        if generation_config is None:
+            defaults = {**self.language_model._defaults.changes(), **self._defaults.changes()}
+            generate_kwargs = {**defaults, **generate_kwargs}
+
+        def with_features() -> DecoderInputs:
+            if pixel_values is None:
+                return inputs
+            features = self._features(pixel_values, visual_features)
+            return inputs.with_features(features, self._image_token())
+
+        decoder = self.language_model
+        if getattr(decoder.generate, "__func__", None) is not _GENERATE:
+            with ended_on_error(generate_kwargs.get("streamer")):
+                embeds = with_features().embedded(self._core)
+            return decoder.generate(
+                inputs_embeds=arrays.as_torch(embeds, self._core.dtype) if as_torch else embeds,
+                attention_mask=arrays.as_loaded(mask.astype(np.int64)) if as_torch else mask,
+                generation_config=generation_config,
+                output_hidden_states=output_hidden_states,
+                use_cache=True,
+                **generate_kwargs,
+            )
         plan = prepare_generation(
-            {**defaults, **generate_kwargs, "output_hidden_states": output_hidden_states},
+            {**generate_kwargs, "output_hidden_states": output_hidden_states},
             model_config=self.config.llm_config,
             generation_config=generation_config,
         )
-        as_torch = any(map(arrays.is_torch, (pixel_values, input_ids, visual_features)))
         run = PromptRun(self.prefix_cache, inputs, mask, self._image_token(), pixel_values)
 
         def open_session() -> _core.ChatSession:
             core, recorded = self._core, recorders(self._engine)
             whole = recorded or plan.needs_prompt_states or visual_features is not None
-            if self.prefix_cache.max_bytes > 0 and not whole:
+            if self.prefix_cache.max_bytes > 0 and not whole and not self._has_own_features:
                 return run.open(core)
-            tokens = inputs
-            if pixel_values is not None:
-                features = self._features(pixel_values, visual_features)
-                tokens = tokens.with_features(features, self._image_token())
-            return tokens.session(core, mask, generation_positions(mask), recorded)
+            return with_features().session(core, mask, generation_positions(mask), recorded)
 
         output = plan.run(open_session, torch_tensors=as_torch)
         run.keep()
         return output
 
+    @property
+    def _has_own_features(self) -> bool:
+        """Whether a caller's ``extract_feature``, of a subclass or assigned, has to be called."""
+        return getattr(self.extract_feature, "__func__", None) is not _EXTRACT_FEATURE
+
     def _features(self, pixel_values: Any, visual_features: Any) -> npt.NDArray[np.float32]:
+        if visual_features is None and self._has_own_features:
+            visual_features = self.extract_feature(pixel_values)
         if visual_features is not None:
             return arrays.float_array(visual_features, "visual_features")
         return host_features(self._engine, pixel_values)
@@ -320,3 +349,8 @@ class InternVLChatModel(PretrainedModel, ChatMethods, BatchChatMethods):
                 "tokenizer.convert_tokens_to_ids('<IMG_CONTEXT>') first"
             )
         return arguments.integer("img_context_token_id", self.img_context_token_id)
+
+
+# What the engine does itself. Callers may put methods of their own in place of these.
+_EXTRACT_FEATURE = InternVLChatModel.extract_feature
+_GENERATE = LanguageModel.generate

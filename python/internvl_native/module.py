@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from internvl_native import arguments
 from internvl_native.checkpoint.tensor import CheckpointTensor
@@ -14,7 +14,15 @@ from internvl_native.placement import Placement
 
 _NO_GRADIENTS = "internvl_native runs models, it does not train them"
 _NO_HOOKS = "the engine has no Python modules to hook; model.taps gives activations by name"
+_NO_OTHER_METHOD = (
+    "the engine would not call another one; it calls extract_feature of a model and generate of "
+    "its language_model, and model.taps gives activations by name"
+)
 _FIXED_WEIGHTS = "weights are those of the checkpoint's files: change these, then from_pretrained"
+_FIXED_LAYERS = (
+    "the engine holds all layers; from_pretrained(path, config=config) with a smaller "
+    "num_hidden_layers leaves out the last ones"
+)
 _NO_ADAPTERS = "adapters are trained with peft, and merged by load_adapter"
 
 ABSENT = {
@@ -26,6 +34,10 @@ ABSENT = {
     "register_buffer": _FIXED_WEIGHTS,
     "register_module": _FIXED_WEIGHTS,
     "add_module": _FIXED_WEIGHTS,
+    "append": _FIXED_LAYERS,
+    "extend": _FIXED_LAYERS,
+    "insert": _FIXED_LAYERS,
+    "pop": _FIXED_LAYERS,
     "load_state_dict": _FIXED_WEIGHTS,
     "apply": _FIXED_WEIGHTS,
     "init_weights": _FIXED_WEIGHTS,
@@ -37,11 +49,15 @@ ABSENT = {
     "enable_input_require_grads": _NO_GRADIENTS,
     "add_adapter": _NO_ADAPTERS,
     "load_adapter": "the model itself has load_adapter",
+    "merge_and_unload": "load_adapter has merged the adapter: leave it out",
     "wrap_backbone_lora": _NO_ADAPTERS,
     "wrap_llm_lora": _NO_ADAPTERS,
+    "compile": "the engine is native code already: leave out compile and torch.compile",
     "double": "arithmetic is in float32, bfloat16 or float16",
     "push_to_hub": "upload a folder that save_pretrained wrote, with huggingface_hub",
     "share_memory": "threads share a model; a process loads its own, from the same mapped files",
+    "_parameters": "the parts of a model cannot be placed one by one: from_pretrained(path, "
+    "device_map=...) or model.to(device) places all of it",
     "_replicate_for_data_parallel": "one model uses all cores and may serve any number of threads: "
     "leave out torch.nn.DataParallel",
 }
@@ -56,17 +72,33 @@ class Module(Placement):
     children are attributes, too: ``model.vision_model.encoder.layers[0].ls1``.
     """
 
+    _parts: ClassVar[dict[str, type[Module]]] = {}
+    """The classes of the children that run by themselves, by name."""
+    _uncalled: ClassVar[tuple[str, ...]] = ()
+    """Methods that a caller's own cannot replace: the reference would call it, the engine not."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = vars(cls)
+        if "_uncalled" not in own:  # a class of a program's own
+            for name in set(cls._uncalled) & set(own):
+                raise TypeError(f"{cls.__name__}.{name}: {_NO_OTHER_METHOD}")
+
     def __init__(self, engine: Engine, tree: ModuleTree) -> None:
         self._engine = engine
         self._tree = tree
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Raises TypeError: parts that run by themselves have a ``__call__`` of their own."""
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises TypeError: parts that run by themselves have a ``forward`` of their own."""
         raise TypeError(
             "this part runs inside the engine only; model.taps gives its activations. Callable are "
-            "vision_model, mlp1, language_model, language_model.model, its norm, and what "
-            "get_input_embeddings() and get_output_embeddings() return"
+            "vision_model, its embeddings and its encoder, mlp1, language_model, its model and the "
+            "norm of that, and the token embeddings and the head"
         )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """``forward``, a caller's own if a subclass or an assignment has put one in its place."""
+        return self.forward(*args, **kwargs)
 
     def __repr__(self) -> str:
         """Names of parts, names and shapes of parameters."""
@@ -184,14 +216,16 @@ class Module(Placement):
             value = tree[name]
             if not isinstance(value, dict):
                 return Parameter(value, self._engine.dtype)
-            kind = NumberedModules if next(iter(value)).isdigit() else Module
-            return kind(self._engine, value)
+            return self._parts.get(name, _kind(value))(self._engine, value)
         reason = f": {ABSENT[name]}" if name in ABSENT else ""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{reason}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__dict__.get("_tree", {}):
+        tree = self.__dict__.get("_tree", {})
+        if name in tree:
             raise AttributeError(f"{name}: {_FIXED_WEIGHTS}")
+        if name in self._uncalled or (name == "forward" and tree is not self._engine.tree):
+            raise AttributeError(f"{name}: {_NO_OTHER_METHOD}")
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -201,6 +235,20 @@ class Module(Placement):
                 "vision part alone"
             )
         super().__delattr__(name)
+
+
+class Linear(Module):
+    """A part whose weight is a matrix, as ``torch.nn.Linear`` shows it."""
+
+    @property
+    def in_features(self) -> int:
+        """Width of the rows that it takes."""
+        return int(self.weight.shape[1])
+
+    @property
+    def out_features(self) -> int:
+        """Width of the rows that it makes."""
+        return int(self.weight.shape[0])
 
 
 class NumberedModules(Module):
@@ -223,6 +271,14 @@ class NumberedModules(Module):
 
     def __iter__(self) -> Iterator[Module]:
         return self.children()
+
+
+def _kind(tree: ModuleTree) -> type[Module]:
+    """The class of a part that is known by nothing but its parameters and children."""
+    weight = tree.get("weight")
+    if weight is not None and not isinstance(weight, dict) and len(weight.shape) == 2:
+        return Linear
+    return NumberedModules if next(iter(tree)).isdigit() else Module
 
 
 def _joined(prefix: str, name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from internvl_native.arguments import kind
 from internvl_native.checkpoint.adapter import find_adapter
@@ -18,17 +18,33 @@ from internvl_native.engine import Engine
 _LOCATION = ("cache_dir", "local_files_only", "subfolder")
 
 
+class AdapterConfigs(dict[str, dict[str, Any]]):
+    """Options of adapters by name, to read only: here peft begins to wrap a model."""
+
+    def update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises TypeError that says what to call instead of ``PeftModel.from_pretrained``."""
+        raise TypeError(
+            "peft cannot wrap a native model: model.load_adapter(folder), or "
+            "from_pretrained(path, adapters=folder), merges a LoRA adapter into it"
+        )
+
+    __setitem__ = setdefault = update
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)  # copies are the caller's
+
+
 class AdapterMethods:
     """Loading adapters into a model and choosing among them."""
 
     _engine: Engine
 
     @property
-    def peft_config(self) -> dict[str, dict[str, Any]]:
+    def peft_config(self) -> AdapterConfigs:
         """What ``adapter_config.json`` says of each adapter, by the adapters' names."""
-        return {
-            name: dict(adapter.config.values) for name, adapter in self._engine.adapters.items()
-        }
+        return AdapterConfigs(
+            (name, dict(adapter.config.values)) for name, adapter in self._engine.adapters.items()
+        )
 
     def load_adapter(
         self,

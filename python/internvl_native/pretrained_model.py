@@ -160,6 +160,10 @@ class PretrainedModel(Module, AdapterMethods):
         """All of the model is in one place, whatever ``device_map`` was given."""
         return {"": self.device}
 
+    @hf_device_map.setter
+    def hf_device_map(self, value: Any) -> None:
+        """Nothing to do: accelerate's ``dispatch_model`` has called ``to`` before."""
+
     @classmethod
     def can_generate(cls) -> bool:
         """Whether the model has ``generate``."""

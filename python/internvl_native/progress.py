@@ -41,8 +41,15 @@ def _is_wanted() -> bool:
     transformers_logging = sys.modules.get("transformers.utils.logging")
     if transformers_logging and not transformers_logging.is_progress_bar_enabled():
         return False
-    is_terminal = sys.stderr is not None and sys.stderr.isatty()
-    return is_terminal or _in_notebook()
+    return _is_terminal(sys.stderr) or _in_notebook()
+
+
+def _is_terminal(stream: Any) -> bool:
+    """Programs put their own in stderr's place, some with no more than write(), or close it."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):
+        return False
 
 
 def _in_notebook() -> bool:

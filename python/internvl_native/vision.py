@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from internvl_native import _core, arrays, html
 from internvl_native.configuration import InternVisionConfig
+from internvl_native.engine import Engine
 from internvl_native.model_output import ModelOutput
-from internvl_native.module import NumberedModules
+from internvl_native.module import Module, NumberedModules
 from internvl_native.pixels import engine_pixels
 from internvl_native.pretrained_model import PretrainedModel
 from internvl_native.taps import recorders, tap_names
@@ -27,6 +30,48 @@ class VisionOutput(ModelOutput):
     _fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
 
 
+class VisionEmbeddings(Module):
+    """``vision_model.embeddings``: pixels to the rows that the first layer gets."""
+
+    def forward(self, pixel_values: Any) -> Any:
+        """(tiles, 3, height, width) -> (tiles, tokens, C), row 0 the class token.
+
+        Returns a torch tensor in the model's dtype for a tensor, else a float32 array. ValueError
+        as for the whole tower.
+        """
+        pixels, dtype = engine_pixels(self._engine, pixel_values)
+        core = self._engine.core
+        rows = core.vision_forward(pixels, dtype, 0, recorders(self._engine))
+        return arrays.like(rows, pixel_values, core.dtype)
+
+
+class VisionEncoder(Module):
+    """``vision_model.encoder``: all layers, from embeddings on."""
+
+    def forward(
+        self,
+        inputs_embeds: Any,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """(tiles, tokens, C) -> a :class:`VisionOutput` without ``pooler_output``.
+
+        The other arguments, and errors, are those of the whole tower.
+        """
+        config, core = _loaded_config(self._engine), self._engine.core
+        if output_hidden_states is None:
+            output_hidden_states = config.output_hidden_states
+        embeds = arrays.float_array(inputs_embeds, "inputs_embeds")
+        run = partial(core.vision_encode, embeds)
+        last, states = _run(self._engine, run, output_hidden_states)
+        output = VisionOutput(
+            last_hidden_state=arrays.like(last, inputs_embeds, core.dtype),
+            hidden_states=tuple(arrays.like(s, inputs_embeds, core.dtype) for s in states) or None,
+        )
+        return_dict = config.use_return_dict if return_dict is None else return_dict
+        return output if return_dict else output.to_tuple()
+
+
 class InternVisionModel(PretrainedModel):
     """InternViT: pixels to hidden states.
 
@@ -39,6 +84,10 @@ class InternVisionModel(PretrainedModel):
     config: InternVisionConfig
     config_class = InternVisionConfig
     _no_split_modules = ("InternVisionEncoderLayer",)
+    _parts: ClassVar[dict[str, type[Module]]] = {
+        "embeddings": VisionEmbeddings,
+        "encoder": VisionEncoder,
+    }
 
     def forward(
         self,
@@ -67,43 +116,28 @@ class InternVisionModel(PretrainedModel):
             output_hidden_states = self.config.output_hidden_states
         if return_dict is None:
             return_dict = self.config.use_return_dict
-        loaded = self._vision_config
-        names = tap_names(loaded) if output_hidden_states else []
-        states = _core.Activations(set(names))
-        seen_by = [states, *recorders(self._engine)]
         core, example = self._core, pixel_values if pixel_embeds is None else pixel_embeds
         if pixel_embeds is not None:
             embeds = arrays.float_array(pixel_embeds, "pixel_embeds")
-            last = core.vision_encode(embeds, seen_by)
+            run: Callable[[Any], Any] = partial(core.vision_encode, embeds)
         elif pixel_values is not None:
             pixels, dtype = engine_pixels(self._engine, pixel_values)
-            last = core.vision_forward(pixels, dtype, loaded.num_hidden_layers, seen_by)
+            layers = _loaded_config(self._engine).num_hidden_layers
+            run = partial(core.vision_forward, pixels, dtype, layers)
         else:
             raise ValueError(
                 "pixel_values: expected (tiles, 3, height, width), or pixel_embeds, got neither"
             )
-
-        def public(array: npt.NDArray[np.float32]) -> Any:
-            return arrays.like(array, example, core.dtype)
-
-        hidden_states = tuple(public(np.stack(states.sequences(name))) for name in names)
+        last, states = _run(self._engine, run, output_hidden_states)
         output = VisionOutput(
-            last_hidden_state=public(last),
-            pooler_output=public(last[:, 0].copy()),
-            hidden_states=hidden_states or None,
+            last_hidden_state=arrays.like(last, example, core.dtype),
+            pooler_output=arrays.like(last[:, 0].copy(), example, core.dtype),
+            hidden_states=tuple(arrays.like(s, example, core.dtype) for s in states) or None,
         )
         return output if return_dict else output.to_tuple()
 
-    __call__ = forward
-
-    @property
-    def _vision_config(self) -> InternVisionConfig:
-        """What the weights were loaded with, whatever became of ``config``."""
-        loaded = self._engine.config
-        return loaded if isinstance(loaded, InternVisionConfig) else loaded.vision_config
-
     def get_input_embeddings(self) -> Any:
-        """The parameters of the patch, class and position embeddings."""
+        """The patch, class and position embeddings, callable on pixels."""
         return self.embeddings
 
     def __repr__(self) -> str:
@@ -134,4 +168,18 @@ class Projector(NumberedModules):
         shaped = projected.reshape(*rows.shape[:-1], projected.shape[-1])
         return arrays.like(shaped, vit_embeds, core.dtype)
 
-    __call__ = forward
+
+def _loaded_config(engine: Engine) -> InternVisionConfig:
+    """What the weights were loaded with, whatever became of a model's ``config``."""
+    loaded = engine.config
+    return loaded if isinstance(loaded, InternVisionConfig) else loaded.vision_config
+
+
+def _run(
+    engine: Engine, run: Callable[[Any], npt.NDArray[np.float32]], wants_states: bool
+) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[np.float32]]]:
+    """What ``run(recorders)`` returns and, if wanted, the embeddings and each layer's output."""
+    names = tap_names(_loaded_config(engine)) if wants_states else []
+    states = _core.Activations(set(names))
+    last = run([states, *recorders(engine)])
+    return last, [np.stack(states.sequences(name)) for name in names]

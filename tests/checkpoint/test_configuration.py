@@ -229,6 +229,7 @@ REFUSED = [
     ("llm_config", "rope_scaling", {"type": "linear", "factor": 0.5}, "factor >= 1, got 0.5"),
     ("llm_config", "rope_scaling", {"type": "linear", "factor": float("inf")}, "got inf"),
     ("vision_config", "num_attention_heads", 3, "hidden_size to be a multiple of num_attention"),
+    ("vision_config", "num_attention_heads", 8, "expected heads of an even size"),
     ("vision_config", "patch_size", 5, "patch_size: expected an integer in [1, 4], got 5"),
     ("vision_config", "image_size", 10**9, "image_size: expected an integer in [1, 32768]"),
     ("vision_config", "norm_type", "batch_norm", "norm_type: expected one of rms_norm, layer_norm"),

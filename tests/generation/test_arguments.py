@@ -57,7 +57,6 @@ LOOKUP = {"prompt_lookup_num_tokens": 2}
         ({"eos_token_id": "x"}, TypeError, "eos_token_id"),
         ({"bad_words_ids": []}, ValueError, "`bad_words_ids` has to be a non-empty list"),
         ({"bad_words_ids": [5]}, ValueError, "list of lists"),
-        ({"bad_words_ids": [[2]]}, ValueError, "bad_words_ids"),
         ({"bad_words_ids": [[40]]}, ValueError, r"vocabulary size is 40.*\[40\]"),
         ({"sequence_bias": {}}, ValueError, "non-empty dictionary"),
         ({"sequence_bias": {(1,): 1}}, ValueError, "floats as values"),
@@ -142,6 +141,7 @@ GREEDY = {"max_new_tokens": 6}
         {"seed": None, "transformers_version": "4.37.2", "_from_model_config": True},
         {"stopping_criteria": None, "logits_processor": None, "synced_gpus": False},
         {"bos_token_id": 1, "no_repeat_ngram_size": 0, "min_length": None},
+        {"bad_words_ids": [[2]]},  # end tokens cannot be banned
     ],
     ids=str,
 )

@@ -8,6 +8,7 @@ import inspect
 import io
 import os
 import pickle
+import tarfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,32 @@ def test_all_sources_give_the_same(name: str) -> None:
             np.dstack([pixels, pixels[:, :, 0]]),
         ):
             np.testing.assert_array_equal(load(source, max_num=4), expected)
+
+
+class CannotSeek(io.RawIOBase):
+    """A stream that says nothing about seeking until it is asked to."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> Any:
+        return bytearray(self.data.read(size))
+
+    def seekable(self) -> bool:
+        return True
+
+
+def test_streams() -> None:
+    """What Image.open reads, too: members of a tar file that is a stream, answers of a server."""
+    data = (IMAGES / "land.jpg").read_bytes()
+    expected = load(data)
+    np.testing.assert_array_equal(load(CannotSeek(data)), expected)
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(IMAGES / "land.jpg", "land.jpg")
+    with tarfile.open(fileobj=io.BytesIO(archive.getvalue()), mode="r|") as tar:
+        for member in tar:
+            np.testing.assert_array_equal(load(tar.extractfile(member)), expected)
 
 
 def test_grey_arrays() -> None:
@@ -127,6 +154,19 @@ def test_damaged_files_of_other_formats(tmp_path: Path) -> None:
         damaged[int(rng.integers(8, len(data)))] ^= 1 << int(rng.integers(8))
         with contextlib.suppress(OSError):
             load(bytes(damaged), max_num=1)
+
+
+def test_decoders_that_raise_runtime_error() -> None:
+    """Pillow's for AVIF does, of some damages."""
+
+    class Damaged(Image.Image):
+        size = (4, 4)
+
+        def load(self) -> Any:
+            raise RuntimeError("Failed to decode frame 0: Decoding of color planes failed")
+
+    with pytest.raises(ImageError, match="image: Failed to decode frame 0"):
+        load(Damaged())
 
 
 @pytest.mark.parametrize("name", ["land.jpg", "rgba.png"])

@@ -112,3 +112,13 @@ def test_tiles_keep_the_mode_of_the_image(mode: str) -> None:
     assert tiles[0].tobytes() == resized.crop((0, 0, 32, 32)).tobytes()
     assert tiles[1].tobytes() == resized.crop((32, 0, 64, 32)).tobytes()
     assert tiles[2].tobytes() == image.resize((32, 32)).tobytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_tiles_keep_what_the_image_says_about_itself(mode: str) -> None:
+    """Resolution, colour profile and the like, each tile its own."""
+    image = Image.effect_noise((90, 50), 80).convert(mode)
+    image.info = {"dpi": (72, 72)}
+    tiles = dynamic_preprocess(image, 2, 6, 32, True)
+    del tiles[0].info["dpi"]
+    assert [tile.info for tile in tiles] == [{}, {"dpi": (72, 72)}, {"dpi": (72, 72)}]

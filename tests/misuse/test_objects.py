@@ -68,6 +68,10 @@ VIEWS: Table = {
     "a layer that is not there": (
         lambda b: b.model.vision_model.encoder.layers[99], IndexError, "got 99",
     ),
+    "a layer taken out": (
+        lambda b: b.model.language_model.model.layers.pop(-1),
+        AttributeError, r"'pop': the engine holds all layers; .*num_hidden_layers",
+    ),
     "layers by name": (
         lambda b: b.model.vision_model.encoder.layers["0"], TypeError,
         "index: expected an integer, got '0'",
@@ -246,6 +250,10 @@ PLACEMENT: Table = {
     "a checkpoint as adapter": (
         lambda b: b.model.load_adapter(CHECKPOINT), internvl_native.CheckpointError,
         "adapter_config.json",
+    ),
+    "a model wrapped by peft": (
+        lambda b: b.model.peft_config.update(default={}), TypeError,
+        r"peft cannot wrap a native model: model\.load_adapter",
     ),
     "set_adapter of None": (
         lambda b: b.model.set_adapter(None), TypeError, "adapter_name: .*NoneType",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def test_adapters_are_chosen_while_the_model_lives(impl: Implementation) -> None
     check(impl, model, both)
     assert model.active_adapters() == list(model.peft_config) == ["default", "second"]
     assert model.peft_config["second"]["lora_alpha"] == 7
+    assert copy.deepcopy(model.peft_config) == model.peft_config
     model.set_adapter("default")
     check(impl, model, case)
     model.to("bfloat16").to("float32")

@@ -31,6 +31,7 @@ def repository(folder: Path) -> Path:
     "statement",
     [
         "from internvl.conversation import Conversation, SeparatorStyle, get_conv_template",
+        "from internvl.conversation import conv_templates, register_conv_template",
         "from internvl.model import load_model_and_tokenizer",
         "from internvl.model.internvl_chat import InternVLChatConfig, InternVLChatModel",
         "from internvl.model.internvl_chat import InternVisionConfig",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 from typing import Any, Callable
 
 import numpy as np
 import pytest
+from tests.support.goldens import DATA
+
+from internvl_native import AutoModel
 
 IDS = np.random.default_rng(0).integers(3, 300, (2, 40))
 MASK = np.ones_like(IDS)
@@ -53,6 +58,21 @@ def test_caches_in_steps(model: Any, steps: list[int]) -> None:
         assert cache.get_seq_length() == start
     seeing = np.cumsum(MASK, axis=1) > 0  # padding in front sees what comes later
     np.testing.assert_array_equal(np.concatenate(parts, axis=1)[seeing], whole[seeing])
+
+
+def test_copies_of_a_cache(fast_model: Any) -> None:
+    """Programs written for caches that grow copy them, with the outputs that hold them."""
+    output = fast_model(input_ids=IDS)
+    expected = fast_model(input_ids=IDS[:, :3], past_key_values=output.past_key_values).logits
+    for cache in (
+        copy.copy(output.past_key_values),
+        copy.deepcopy(output.past_key_values),
+        copy.deepcopy(output).past_key_values,
+    ):
+        logits = fast_model(input_ids=IDS[:, :3], past_key_values=cache).logits
+        np.testing.assert_array_equal(logits, expected)
+    with pytest.raises(TypeError, match="past_key_values: cannot be pickled"):
+        pickle.dumps(output)
 
 
 def test_a_cache_never_changes(fast_model: Any) -> None:
@@ -138,6 +158,20 @@ def test_embeddings_are_those_of_ids(model: Any) -> None:
     by_ids = model.language_model(input_ids=IDS).logits
     by_rows = model.language_model(inputs_embeds=embeddings(IDS)).logits
     np.testing.assert_array_equal(by_ids, by_rows)
+
+
+@pytest.mark.parametrize(
+    ("folder", "first", "last"),
+    [("ckpt_rmsnorm", "tok_embeddings", "output"), ("extra/ckpt_llama", "embed_tokens", "lm_head")],
+)
+def test_the_ends_of_the_decoder_by_their_names(folder: str, first: str, last: str) -> None:
+    llm = AutoModel.from_pretrained(DATA / folder).language_model
+    embeddings, head = getattr(llm.model, first), getattr(llm, last)
+    np.testing.assert_array_equal(embeddings(IDS), llm.get_input_embeddings()(IDS))
+    np.testing.assert_array_equal(embeddings(IDS), llm.model.get_input_embeddings()(IDS))
+    assert llm.vocab_size == embeddings.num_embeddings == head.out_features
+    output = llm(input_ids=IDS, output_hidden_states=True)
+    np.testing.assert_array_equal(head(output.hidden_states[-1]), output.logits)
 
 
 def test_parts_make_extract_feature(model: Any) -> None:

@@ -72,6 +72,22 @@ def test_no_bar_in_a_log_and_for_a_fast_load(monkeypatch: pytest.MonkeyPatch) ->
         assert stream.getvalue() == ""
 
 
+class Log:
+    """What programs put in the place of stderr."""
+
+    def write(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+def test_any_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_terminal(monkeypatch)
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, Log(), closed):
+        monkeypatch.setattr(sys, "stderr", stream)
+        AutoModel.from_pretrained(DATA / "ckpt_ntk")
+
+
 def slow_weights(config: InternVLChatConfig) -> dict[str, list[Any]]:
     """Zeros for every weight, each of which takes 5 ms to make."""
 

@@ -26,6 +26,7 @@ def model() -> Any:
 
 
 def test_what_harnesses_read_and_call(model: Any) -> None:
+    model.hf_device_map = {"": 0}  # accelerate's dispatch_model, after model.to(0)
     assert model.hf_device_map == {"": model.device}
     assert model.main_input_name == "pixel_values"
     assert model.can_generate()
@@ -60,6 +61,42 @@ def test_generation_config_shows_the_file_and_takes_defaults(model: Any) -> None
     model.generation_config = {"max_new_tokens": 5}
     with pytest.raises(TypeError, match="GenerationConfig, got dict"):
         new_tokens()
+
+
+def test_generation_config_of_the_language_model(model: Any) -> None:
+    """Here the reference, too, takes what is set on it."""
+    llm, ids = model.language_model, [[5, 6, 7]]
+    assert llm.generation_config.max_length == 20
+    llm.generation_config.max_new_tokens = 3
+    llm.generation_config.eos_token_id = -1
+    assert model.generate(input_ids=ids).shape == (1, 4)
+    assert llm.generate(ids).shape == (1, 6)
+    assert model.generate(input_ids=ids, max_new_tokens=2).shape == (1, 3)
+    model.generation_config.max_new_tokens = 4
+    assert model.generate(input_ids=ids).shape == (1, 5)
+    llm.generation_config = GenerationConfig(max_new_tokens=1, eos_token_id=-1)
+    assert llm.generate(ids).shape == (1, 4)
+    config = GenerationConfig(max_length=5, eos_token_id=-1)
+    assert llm.generate(ids, generation_config=config).shape == (1, 5)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3, "num_return_sequences": 2}])
+def test_transition_scores(model: Any, options: dict[str, Any]) -> None:
+    flags = {"return_dict_in_generate": True, "output_scores": True, "eos_token_id": -1}
+    output = model.generate(input_ids=[[5, 6, 7]], max_new_tokens=4, **flags, **options)
+    indices = output.beam_indices if options else None
+    scores = model.compute_transition_scores(
+        output.sequences, output.scores, indices, normalize_logits=not options
+    )
+    assert scores.shape == (len(output.sequences), 4)
+    if options:
+        np.testing.assert_allclose(scores.sum(axis=1) / 4, output.sequences_scores, rtol=1e-5)
+    np.testing.assert_array_equal(
+        model.language_model.compute_transition_scores(
+            output.sequences, output.scores, indices, normalize_logits=not options
+        ),
+        scores,
+    )
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,8 @@ def test_modules(chat: Any) -> None:
     assert chat.get_parameter("vision_model.encoder.layers.1.attn.qkv.weight").shape == last.shape
     assert chat.get_submodule("mlp1") is chat.mlp1
     assert tuple(chat.mlp1[3].weight.shape) == (64, 64)
+    assert (chat.mlp1[1].in_features, chat.mlp1[-1].out_features) == (256, 64)
+    assert not hasattr(chat.mlp1[0], "out_features")
     assert list(chat.buffers()) == list(chat.named_buffers()) == []
     with pytest.raises(IndexError, match="expected one of 0, 1, got 2"):
         layers[2]
@@ -172,6 +174,8 @@ def test_what_there_cannot_be_says_why(chat: Any) -> None:
         "resize_token_embeddings": "from_pretrained",
         "gradient_checkpointing_enable": "does not train",
         "push_to_hub": "save_pretrained",
+        "merge_and_unload": "leave it out",
+        "_parameters": "device_map",
     }.items():
         assert not hasattr(chat, name)
         with pytest.raises(AttributeError, match=f"{name}'?: .*{why}"):

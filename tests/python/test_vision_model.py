@@ -120,6 +120,19 @@ def test_embeddings_in_place_of_pixels(chat: Any) -> None:
     np.testing.assert_array_equal(actual.last_hidden_state, wanted.last_hidden_state)
 
 
+def test_embeddings_and_encoder_are_the_tower(chat: Any) -> None:
+    tower = chat.vision_model
+    wanted = tower(pixels(), output_hidden_states=True)
+    embeds = tower.embeddings(pixels())
+    np.testing.assert_array_equal(embeds, wanted.hidden_states[0])
+    np.testing.assert_array_equal(tower.get_input_embeddings()(pixels()), embeds)
+    output = tower.encoder(inputs_embeds=embeds, output_hidden_states=True)
+    assert list(output) == ["last_hidden_state", "hidden_states"]
+    np.testing.assert_array_equal(output.last_hidden_state, wanted.last_hidden_state)
+    np.testing.assert_array_equal(output.hidden_states, wanted.hidden_states)
+    assert len(tower.encoder(embeds, return_dict=False)) == 1
+
+
 def test_tower_shuffle_and_projector_are_extract_feature(chat: Any) -> None:
     with chat.taps("pixel_shuffle") as taps:
         features = chat.extract_feature(pixels())
@@ -134,6 +147,11 @@ def test_tower_shuffle_and_projector_are_extract_feature(chat: Any) -> None:
         (
             lambda chat: chat.vision_model(pixel_embeds=np.zeros((1, 5, 7), np.float32)),
             r"pixel_embeds: expected \(tiles, tokens, 128\), got \(1, 5, 7\)",
+        ),
+        (lambda chat: chat.vision_model.embeddings(0.5), "pixel_values: expected 4 dimensions"),
+        (
+            lambda chat: chat.vision_model.encoder("x"),
+            "inputs_embeds: expected floats",
         ),
         (lambda chat: chat.mlp1(np.zeros((2, 5), np.float32)), "vit_embeds: expected .*512"),
         (lambda chat: chat.mlp1(np.float32(3)), "vit_embeds: expected .*512"),

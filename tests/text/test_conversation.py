@@ -12,6 +12,7 @@ from internvl_native.conversation import (
     SeparatorStyle,
     conv_templates,
     get_conv_template,
+    register_conv_template,
 )
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "prompts.json").read_text())
@@ -84,3 +85,18 @@ def test_errors() -> None:
     broken = Conversation(name="x", sep_style="none")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="sep_style: expected a SeparatorStyle"):
         broken.get_prompt()
+
+
+def test_templates_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("internvl_native.conversation.conv_templates", dict(conv_templates))
+    own = Conversation(name="own", system_template="{system_message}", roles=("Q", "A"), sep="|")
+    register_conv_template(own)
+    mine = get_conv_template("own")
+    mine.append_message(mine.roles[0], "x")
+    assert (mine.get_prompt(), own.messages) == ("|Qx|", [])
+    with pytest.raises(ValueError, match=r"template: expected a name that is not taken.*'own'"):
+        register_conv_template(own)
+    register_conv_template(Conversation(name="own", sep="#"), override=True)
+    assert get_conv_template("own").sep == "#"
+    with pytest.raises(TypeError, match="template: expected a Conversation, got str"):
+        register_conv_template("own")  # type: ignore[arg-type]

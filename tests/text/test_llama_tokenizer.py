@@ -50,3 +50,13 @@ def test_legacy_is_the_default_and_is_saved(llama: Path, tmp_path: Path) -> None
 def test_no_default_chat_template(llama: Path) -> None:
     with pytest.raises(ValueError, match="chat_template: the checkpoint has none"):
         AutoTokenizer.from_pretrained(llama).apply_chat_template([])
+
+
+@pytest.mark.parametrize("role", ["bos", "eos"])
+def test_a_token_that_is_none_cannot_be_added(llama: Path, role: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(llama, add_eos_token=True)
+    setattr(tokenizer, f"{role}_token", None)
+    with pytest.raises(ValueError, match=f"add_{role}_token: expected False .*, got True"):
+        tokenizer("a")
+    setattr(tokenizer, f"add_{role}_token", False)
+    assert None not in tokenizer("a").input_ids

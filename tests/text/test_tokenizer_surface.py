@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
 import pickle
 import subprocess
 import sys
@@ -96,6 +97,22 @@ def test_adding_tokens(tokenizer: PreTrainedTokenizer) -> None:
     assert len(tokenizer.get_vocab()) == len(tokenizer)
     with pytest.raises(ValueError, match=r"expected keys among bos_token.*got 'nose_token'"):
         tokenizer.add_special_tokens({"nose_token": "x"})
+
+
+def test_new_tokens_take_over_ids_behind_a_gap(folder: Path) -> None:
+    """As in the reference, whose new ids begin at the number of tokens, wherever these lie."""
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    tokens = {i: token for i, token in config["added_tokens_decoder"].items() if int(i) < 2193}
+    tokens["2194"] = {"content": "<first>", "special": True}
+    tokens["2195"] = {"content": "<second>", "special": True}
+    config.update(added_tokens_decoder=tokens, additional_special_tokens=[], eos_token="<end>")
+    path.write_text(json.dumps(config))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert len(tokenizer) == 2195
+    assert tokenizer.convert_ids_to_tokens([2194, 2195]) == ["<first>", "<end>"]
+    assert tokenizer.tokenize("<first><end>") == ["<first>", "<end>"]
+    assert "<second>" not in tokenizer.tokenize("a<second>b")
 
 
 def test_ids_of_every_kind(tokenizer: PreTrainedTokenizer) -> None:

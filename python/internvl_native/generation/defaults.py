@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,27 @@ class GenerationDefaults:
         config: a ``GenerationConfig``, ours or transformers'.
     """
 
-    def __init__(self, folder: Path, model_config: Any) -> None:
-        """Reads the file in ``folder``; without one, the values of ``model_config`` are shown.
+    def __init__(self, config: GenerationConfig) -> None:
+        self.config: Any = config
+        self._stored = config.to_dict()
+
+    @classmethod
+    def of_checkpoint(cls, folder: Path, model_config: Any) -> GenerationDefaults:
+        """Those of the file in ``folder``; without one, of ``model_config``.
 
         Raises CheckpointError for a file that is no JSON object.
         """
         if (folder / GENERATION_CONFIG).exists():
-            self.config: Any = GenerationConfig.from_pretrained(folder)
-        else:
-            self.config = GenerationConfig.from_model_config(model_config)
-        self._stored = self.config.to_dict()
+            return cls(GenerationConfig.from_pretrained(folder))
+        return cls(GenerationConfig.from_model_config(model_config))
 
     def changes(self) -> dict[str, Any]:
         """Values that are not those of the checkpoint; None changes nothing."""
-        values = GenerationConfig.from_any(self.config).to_dict()
+        config = self.config
+        if not isinstance(config, GenerationConfig):
+            config = GenerationConfig.from_any(config)
         return {
-            name: value
-            for name, value in values.items()
+            name: copy.deepcopy(value)
+            for name, value in vars(config).items()
             if value is not None and self._stored.get(name) != value
         }

@@ -119,8 +119,6 @@ def _bad_words_ids(bad_words_ids: Any, eos: list[int], vocab_size: int) -> list[
             f"{bad_words_ids}."
         )
     words = [word for word in words if word not in [[token] for token in eos]]
-    if not words:
-        raise ValueError(f"`bad_words_ids` bans nothing but `eos_token_id`: {bad_words_ids}.")
     _check_biased_tokens(words, vocab_size)
     return words
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from internvl_native import arrays
 
 __all__ = ["compute_transition_scores"]
 
@@ -16,7 +17,7 @@ def compute_transition_scores(
     scores: Sequence[Any],
     beam_indices: Any = None,
     normalize_logits: bool = False,
-) -> NDArray[np.float32]:
+) -> Any:
     """The score of each generated token, from the fields of a ``generate`` output.
 
     Args:
@@ -26,9 +27,10 @@ def compute_transition_scores(
         normalize_logits: return log-probabilities.
 
     Returns:
-        (rows, steps), 0 after the end of a beam. ``exp`` of log-probabilities is the confidence.
+        (rows, steps), 0 after the end of a beam; a torch tensor if ``sequences`` is one, else a
+        numpy array. ``exp`` of log-probabilities is the confidence.
     """
-    tokens = np.asarray(sequences)
+    tokens = arrays.integer_array(sequences, "sequences")
     table = np.stack([np.asarray(step, dtype=np.float32) for step in scores])
     if normalize_logits:
         shifted = table - table.max(axis=2, keepdims=True)
@@ -40,4 +42,5 @@ def compute_transition_scores(
     steps = int((rows >= 0).sum(axis=1).max())
     rows = rows[:, :steps]
     chosen = table[np.arange(steps), np.maximum(rows, 0), tokens[:, tokens.shape[1] - steps :]]
-    return np.where(rows < 0, np.float32(0), chosen)
+    chosen = np.where(rows < 0, np.float32(0), chosen)
+    return arrays.as_torch(chosen, "float32") if arrays.is_torch(sequences) else chosen

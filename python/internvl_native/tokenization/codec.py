@@ -34,7 +34,7 @@ class Codec(Vocabulary):
             )
         if self.split_special_tokens if split_special_tokens is None else split_special_tokens:
             return self._tokenize(text) if text else []
-        parts = compile_splitter(tuple(self._added_tokens_encoder)).split(text)
+        parts = compile_splitter(tuple(self._cut_out)).split(text)
         added = self._added_tokens_encoder
         if not all(token.is_plain for token in self._added_tokens_decoder.values()):
             parts = self._absorb_surroundings([part for part in parts if part])

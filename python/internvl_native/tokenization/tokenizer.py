@@ -284,8 +284,15 @@ class LlamaTokenizer(PreTrainedTokenizer):
         return self._join(tokens, lambda i: i > 0 and self.legacy)
 
     def _around(self) -> tuple[list[int], list[int]]:
-        bos = [self.bos_token_id] if self.add_bos_token else []
-        return bos, [self.eos_token_id] if self.add_eos_token else []
+        return self._added("bos", self.add_bos_token), self._added("eos", self.add_eos_token)
+
+    def _added(self, role: str, is_added: bool) -> list[int]:
+        index: int | None = getattr(self, f"{role}_token_id") if is_added else None
+        if is_added and index is None:
+            raise ValueError(
+                f"add_{role}_token: expected False for a tokenizer without {role}_token, got True"
+            )
+        return [] if index is None else [index]
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None

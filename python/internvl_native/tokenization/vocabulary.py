@@ -70,6 +70,7 @@ class Vocabulary(SpecialTokens):
         self._added_tokens_encoder = {
             token.content: index for index, token in self._added_tokens_decoder.items()
         }
+        self._cut_out: dict[str, int] = {}  # what texts are cut at: tokens that are or were added
         super().__init__(special_tokens)
         missing = [
             token
@@ -85,7 +86,7 @@ class Vocabulary(SpecialTokens):
 
     def __len__(self) -> int:
         hidden = sum(index < self.vocab_size for index in self._added_tokens_decoder)
-        added = sum(self._visible_piece(token) is None for token in self._added_tokens_encoder)
+        added = sum(self._visible_piece(token) is None for token in self.added_tokens_encoder)
         return self.vocab_size - hidden + added
 
     def _visible_piece(self, token: str) -> int | None:
@@ -150,6 +151,9 @@ class Vocabulary(SpecialTokens):
         return self._add_tokens(added, special=True)
 
     def _add_tokens(self, tokens: Iterable[Any], special: bool) -> int:
+        """As in the reference, new ids count up from ``len(self)``: where added tokens left a gap,
+        they take over ids of others, which texts are then cut at only if they were before."""
+        known = self.added_tokens_encoder
         next_id = len(self)
         first_id = next_id
         for token in tokens:
@@ -163,15 +167,17 @@ class Vocabulary(SpecialTokens):
                     token.special = True
             if not token.content:
                 continue
-            index = self._added_tokens_encoder.get(token.content)
+            index = known.get(token.content)
             if index is None:
                 index = self._visible_piece(token.content)
             if index is None:
                 index, next_id = next_id, next_id + 1
+            known[token.content] = index
             if token.special and token.content not in self.all_special_tokens:
                 self._additional_special_tokens.append(token)
             self._added_tokens_decoder[index] = token
             self._added_tokens_encoder[token.content] = index
+        self._cut_out.update(self.added_tokens_encoder)
         return next_id - first_id
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
