@@ -3,13 +3,14 @@
 // Daemon threads go on computing while the main thread ends the interpreter. One that asks for the
 // GIL then is ended by pthread_exit, up to Python 3.13, and what that unwinds are frames of C++:
 // the first that must not throw aborts the process. Here such a thread waits for the process to
-// end, as Python 3.14 lets it.
+// end, as Python 3.14 lets it. What unwinds it has no object to refer to: only catch (...) meets it
+// without undefined behaviour.
 #pragma once
 
-#include <cxxabi.h>
 #include <pybind11/pybind11.h>
 #include <unistd.h>
 
+#include <exception>
 #include <optional>
 
 namespace internvl::bind {
@@ -18,6 +19,10 @@ namespace internvl::bind {
   while (true) ::pause();
 }
 
+/// The same for threads that are ended in other libraries' bindings, sentencepiece's for one: where
+/// their frames would abort the process, std::terminate() waits.
+void keep_ended_threads();
+
 /// Without the GIL, from here to the end of the scope.
 class GilReleased {
  public:
@@ -25,7 +30,7 @@ class GilReleased {
   ~GilReleased() {
     try {
       PyEval_RestoreThread(thread_);
-    } catch (const abi::__forced_unwind&) {
+    } catch (...) {
       wait_for_exit();
     }
   }
@@ -43,7 +48,9 @@ auto with_gil(const Call& call) {
   try {
     held.emplace();
     return call();
-  } catch (const abi::__forced_unwind&) {
+  } catch (const std::exception&) {
+    throw;
+  } catch (...) {
     wait_for_exit();
   }
 }

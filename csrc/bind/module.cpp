@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bind/bind.h"
+#include "bind/gil.h"
 #include "core/error.h"
 
 namespace py = pybind11;
@@ -52,6 +53,7 @@ PYBIND11_MODULE(_core, module) {
   make_exception<DeviceError>(module, "DeviceError", PyExc_RuntimeError).doc() =
       "A GPU that is missing, fails or is out of memory.";
   translate<InvalidArgument>(PyExc_ValueError);
+  bind::keep_ended_threads();
   bind::bind_runtime(module);
   bind::bind_image(module);
   bind::bind_kernels(module);

@@ -102,7 +102,7 @@ class PromptRun:
     ) -> DecoderInputs:
         """With the features that ``rows`` asks for: (batch, length) rows of all tiles, or -1."""
         store = self._cache.store(core)
-        needed = np.unique(rows[rows >= 0] // tiles.rows)
+        needed = np.flatnonzero(np.bincount(rows[rows >= 0] // tiles.rows))
         digests = [tiles.digests[tile] for tile in needed]
         known = ((digest, store.tile(digest)) for digest in digests)
         features = {digest: tile for digest, tile in known if tile is not None}

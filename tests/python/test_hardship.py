@@ -4,6 +4,7 @@ clear error, and a model that goes on as before."""
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -42,14 +43,16 @@ def remembering_chat():
 """
 
 
-def run_script(code: str, *arguments: str, timeout: float = 100) -> list[str]:
-    """The lines that a script prints after SETUP; whatever hangs or dies fails."""
+def run_script(code: str, *arguments: str, timeout: float = 100, leaks: bool = False) -> list[str]:
+    """The lines that a script prints after SETUP; whatever hangs, dies or leaks fails."""
+    sanitizer = os.environ.get("ASAN_OPTIONS", "") + (":detect_leaks=0" if leaks else "")
     finished = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SETUP + code, *arguments],
         check=False,
         capture_output=True,
         text=True,
         timeout=timeout,
+        env=os.environ | {"ASAN_OPTIONS": sanitizer},
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.splitlines()
@@ -127,6 +130,19 @@ print((preprocess() == pixels).all(), chat() == answer)
     assert lines[1:] == ["True True"]
 
 
+def test_calls_import_nothing() -> None:
+    """A child would wait for ever for a module that another thread was importing at the fork."""
+    lines = run_script(
+        """
+known = set(sys.modules)
+model.prefix_cache.max_bytes = 1 << 30
+assert chat() == chat() == answer
+print(sorted(set(sys.modules) - known))
+"""
+    )
+    assert lines == ["[]"]
+
+
 INTERRUPTED = """
 random.seed(sys.argv[2])
 # An interrupt by a timer that fires in this process only; SIGINT has this handler, too.
@@ -190,9 +206,14 @@ print(ask() == answer)
     assert lines == ["True"]
 
 
-@pytest.mark.parametrize("code", ["load()", "preprocess()", "chat()", "watched_chat()"])
+@pytest.mark.parametrize(
+    "code",
+    ["load()", "preprocess()", "chat()", "watched_chat()", "tokenizer('Describe it. ' * 9999)"],
+)
 def test_daemon_threads_at_the_end(code: str) -> None:
-    """A program that ends while they compute ends as it says: nothing aborts it."""
+    """A program that ends while they compute ends as it says: nothing aborts it. What they hold
+    then, nobody gives back.
+    """
     lines = run_script(
         """
 class Watch:
@@ -215,6 +236,7 @@ time.sleep(0.2)
 print("over")
 """,
         code,
+        leaks=True,
     )
     assert lines == ["over"]
 
