@@ -30,9 +30,10 @@ test: lint $(VENV)/.installed
 	$(BIN)/python -m pytest $(TESTS)
 
 # The tests with every optional package: programs of examples/, a browser, the caller's torch. No
-# package changes the emulated kernels, which take longest.
+# package changes what the others test.
 extras: $(EXTRAS)/.installed
-	$(EXTRAS)/bin/python -m pytest $(or $(TESTS),--ignore=tests/cuda)
+	$(EXTRAS)/bin/python -m pytest \
+	    $(or $(TESTS),$(addprefix --ignore=tests/,backend benchmarks cuda demo fuzz generation))
 
 lint: $(VENV)/.installed
 	.ci/lint $(BIN)
@@ -40,11 +41,11 @@ lint: $(VENV)/.installed
 format: $(VENV)/.tools
 	.ci/lint $(BIN) --fix
 
-# The same tests on a build with the address and undefined-behaviour sanitizers, but for those that
-# start programs, which run the same engine.
+# The same tests on a build with the address and undefined-behaviour sanitizers, but for those of
+# programs and of the demo, which run the same engine.
 sanitize: $(SANITIZED)/.installed
 	.ci/sanitized $(BIN)/python $(SANITIZED)/site -m pytest \
-	    $(or $(TESTS),$(addprefix --ignore=tests/,benchmarks cli docs examples notebook programs))
+	    $(or $(TESTS),$(addprefix --ignore=tests/,benchmarks cli demo docs examples notebook programs))
 
 # Random files, texts and arguments on the same build, for SECONDS in all, from SEED.
 fuzz: $(SANITIZED)/.installed
