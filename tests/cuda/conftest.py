@@ -14,7 +14,7 @@ from tests.support.sanitizer import SANITIZED
 import internvl_native
 from internvl_native import devices
 
-from .models import ON_GPU
+from .models import ON_GPU, folders_of
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,7 +46,7 @@ def checkpoint(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def load(cuda: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Loads the model on a device."""
-    folders = [str(Path(cuda.__file__).parent), *devices.library_folders()]  # the stand-in first
+    folders = folders_of(cuda)
     monkeypatch.setitem(sys.modules, "internvl_native._cuda", cuda)
     monkeypatch.setattr(internvl_native, "_cuda", cuda, raising=False)
     monkeypatch.setattr(devices, "library_folders", lambda: folders)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.backend.numerics import random
+
+from internvl_native import devices
 
 # Of the largest value: both sum in float32, in different orders, and round where they store.
 TOLERANCE = {"float32": 2e-5, "bfloat16": 4e-2, "float16": 5e-3}
@@ -19,6 +22,11 @@ ON_GPU = pytest.param("GPU", marks=pytest.mark.cuda)
 on_gpu = pytest.mark.parametrize("cuda", [ON_GPU], indirect=True)
 
 emulated = pytest.mark.parametrize("cuda", ["emulated"], indirect=True)
+
+
+def folders_of(cuda: Any) -> list[str]:
+    """Where a backend finds its libraries, the stand-ins first."""
+    return [str(Path(cuda.__file__).parent), *devices.library_folders()]
 
 
 def tiles_of(model: Any, count: int, seed: int = 0) -> Any:

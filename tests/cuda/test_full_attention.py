@@ -15,14 +15,13 @@ from tests.backend.numerics import ROUNDING, random, rounded
 from internvl_native import _core, devices
 
 from . import cudnn
-from .models import TOLERANCE, emulated, on_gpu, tiles_of
+from .models import TOLERANCE, emulated, folders_of, on_gpu, tiles_of
 
 
 def attention_of(cuda: Any, dtype: str, shape: tuple[int, int, int, int], **settings: Any) -> None:
     """Runs full attention on a backend of these settings, and checks what comes out."""
     sequences, tokens, heads, head_dim = shape
-    folders = [str(Path(cuda.__file__).parent), *devices.library_folders()]
-    backend = cuda.backend(0, **{"folders": folders, **settings})
+    backend = cuda.backend(0, **{"folders": folders_of(cuda), **settings})
     qkv = rounded(random(sequences * tokens, 3 * heads * head_dim), dtype)
     scale = float(np.float32(head_dim**-0.5))
     on = _core.kernels.Backend(backend, padding=8)

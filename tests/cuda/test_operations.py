@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,14 @@ from tests.backend.numerics import Array, assert_close, random, reference_norm
 
 from internvl_native import _core, devices
 
-from .models import TOLERANCE
+from .models import TOLERANCE, folders_of
 from .test_rows import shuffled
 
 
 @pytest.fixture
 def operations(cuda: Any) -> Any:
     """Those of the backend, as tests/backend has them of the CPU's."""
-    folders = [str(Path(cuda.__file__).parent), *devices.library_folders()]
-    return _core.kernels.Backend(cuda.backend(0, folders), padding=4)
+    return _core.kernels.Backend(cuda.backend(0, folders_of(cuda)), padding=4)
 
 
 def norm_of(operations: Any, cols: int, seed: int) -> tuple[Any, Callable[[Array], Any]]:
